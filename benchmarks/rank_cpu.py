@@ -1,0 +1,137 @@
+"""Ranking pairs a second on the processor, beside sentence-transformers.
+
+minilm-l6, 6 candidates a context (1 positive, 5 adversarial negatives): all pairs in one call, and a call a context.
+The peer reads the folder that `Selector.save` wrote, so that the scores must agree.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from statistics import median
+
+import numpy as np
+
+import common
+from pneg.dialogue import Dialogue
+from pneg.selector.candidates import EACH, turns_of
+from pneg.selector.model import Selector
+
+BACKBONE = "minilm-l6"
+WEIGHTS = 10.6e6
+"""Of the encoder's layers; the embeddings are looked up, not multiplied."""
+Scores = np.ndarray
+
+
+def main() -> None:
+    """Measure and print."""
+    options = common.arguments(__doc__, limit=100, rounds=5).parse_args()
+    common.quiet()
+    every = [
+        item
+        for item in common.dialogues(options.data, "test.json")
+        if item.positives and len(item.negatives.get("human", ())) >= EACH
+    ]
+    chosen = common.sample(every, options.limit)
+    with tempfile.TemporaryDirectory() as folder:
+        Selector.create(BACKBONE, device="cpu").save(folder)
+        ours = Selector.load(folder, device="cpu")
+        whole, single = _scorers(ours, folder, chosen)
+        scores = {name: score() for name, score in {**whole, **single}.items()}
+        timed = {name: _rate(score) for name, score in {**whole, **single}.items()}
+        found = common.interleaved({**timed, **common.limits()}, options.rounds)
+
+    tokens = _tokens(ours, chosen)
+    reference = scores["one call: sentence-transformers, float32"]
+    rows = [["", "pairs/s", "lowest-highest", "of the peer's float32", "max |score - peer's float32|"]]
+    for name, values in found.items():
+        measured = name in timed
+        rates = values if measured else [value / (2 * WEIGHTS * tokens) for value in values]
+        kind = "a call a context" if name in single else "one call"
+        peer = median(found[f"{kind}: sentence-transformers, float32"])
+        differs = f"{np.abs(scores[name] - reference).max():.1e}" if measured else ""
+        rows.append(
+            [
+                name,
+                f"{median(rates):,.0f}",
+                common.spread(rates),
+                f"{median(rates) / peer:.2f}x",
+                differs,
+            ]
+        )
+    common.show(
+        rows,
+        f"{len(chosen)} contexts with {1 + EACH} candidates ({tokens:.0f} real tokens a pair), from texts to scores, "
+        f"median of {options.rounds} interleaved rounds behind an untimed one. Limit: what the machine's matrix "
+        "product would allow, 2 x 10.6 million weights x real tokens a pair. The scores are those of a fresh head.",
+        "torch",
+        "transformers",
+        "sentence-transformers",
+    )
+
+
+def _scorers(
+    ours: Selector, folder: str, chosen: list[Dialogue]
+) -> tuple[dict[str, Callable[[], Scores]], dict[str, Callable[[], Scores]]]:
+    """What scores all pairs, in the order of the contexts and candidates: in one call, and a call a context."""
+    import torch
+    from sentence_transformers import CrossEncoder
+
+    groups = [(turns_of(item, ours.history), _candidates(item)) for item in chosen]
+    pairs = [(turns, text) for turns, texts in groups for text in texts]
+    texts = [(ours.pairs.join(turns), text) for turns, text in pairs]
+    peer = CrossEncoder(folder, device="cpu")
+    low = CrossEncoder(folder, device="cpu", model_kwargs={"dtype": torch.bfloat16})
+
+    def ranked() -> Scores:
+        scores = np.zeros(len(pairs), dtype=np.float32)
+        for place, (turns, candidates) in enumerate(groups):
+            for found in ours.rank(turns, candidates):
+                scores[place * (1 + EACH) + found.index] = found.score
+        return scores
+
+    def peer_ranked() -> Scores:
+        scores = np.zeros(len(pairs), dtype=np.float32)
+        for place, (turns, candidates) in enumerate(groups):
+            for found in peer.rank(ours.pairs.join(turns), candidates, show_progress_bar=False):
+                scores[place * (1 + EACH) + found["corpus_id"]] = found["score"]
+        return scores
+
+    whole = {
+        "one call: pneg, float32": lambda: ours.score(pairs),
+        "one call: pneg, bfloat16": lambda: ours.score(pairs, precision="bfloat16"),
+        "one call: sentence-transformers, float32": lambda: peer.predict(texts, show_progress_bar=False),
+        "one call: sentence-transformers, bfloat16": lambda: low.predict(texts, show_progress_bar=False),
+    }
+    single = {
+        "a call a context: pneg, float32": ranked,
+        "a call a context: sentence-transformers, float32": peer_ranked,
+    }
+    return whole, single
+
+
+def _candidates(dialogue: Dialogue) -> list[str]:
+    return [dialogue.positives[0], *dialogue.negatives["human"][:EACH]]
+
+
+def _rate(score: Callable[[], Scores]) -> Callable[[int], float]:
+    """Measures pairs a second of a round."""
+
+    def measured(_: int) -> float:
+        started = time.perf_counter()
+        pairs = len(score())
+        return pairs / (time.perf_counter() - started)
+
+    return measured
+
+
+def _tokens(selector: Selector, chosen: list[Dialogue]) -> float:
+    """Real tokens a pair, the mean."""
+    pairs, lengths = selector.pairs, []
+    for item in chosen:
+        [context] = pairs.encode([pairs.join(turns_of(item, selector.history))]).lengths
+        lengths += [pairs.length(int(context), int(own)) for own in pairs.encode(_candidates(item)).lengths]
+    return sum(lengths) / len(lengths)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""Training contexts a second on the processor, beside sentence-transformers.
+
+minilm-l6, 1 positive and 10 negatives a context, 16 contexts a batch, 128 tokens a pair, one process. Both train one
+epoch on the same contexts with the same candidates; what differs are their defaults: the order of the contexts, the
+pairs that go through the model at a time, attention dropout, the optimiser.
+"""
+
+import tempfile
+import time
+from statistics import median
+
+import common
+from pneg import models
+from pneg.dialogue import Dialogue, normalised
+from pneg.selector.candidates import EACH, turns_of
+from pneg.selector.model import Selector
+from pneg.selector.training import Recipe, Step, train
+
+BACKBONE = "minilm-l6"
+WEIGHTS = 10.6e6
+"""Of the encoder's layers; the embeddings are looked up, not multiplied."""
+RECIPE = Recipe()
+
+
+def main() -> None:
+    """Measure and print."""
+    options = common.arguments(__doc__, limit=96, rounds=3).parse_args()
+    common.quiet()
+    every = [fixed for item in common.dialogues(options.data, "dev.json") if (fixed := _fixed(item))]
+    chosen = common.sample(every, options.limit)
+    contenders = {
+        "pneg, default precision": lambda _: _pneg(chosen, RECIPE.precision),
+        "pneg, float32": lambda _: _pneg(chosen, "float32"),
+        "sentence-transformers, default (float32)": lambda _: _peer(chosen, bf16=False),
+        "sentence-transformers, bf16=True": lambda _: _peer(chosen, bf16=True),
+    }
+    for precision in (RECIPE.precision, "float32"):
+        _pneg(chosen[: RECIPE.batch], precision)
+    for bf16 in (False, True):
+        _peer(chosen[: RECIPE.batch], bf16)
+    found = common.interleaved({**contenders, **common.limits()}, options.rounds)
+
+    tokens = _tokens(chosen) / len(chosen)
+    peer = median(found["sentence-transformers, default (float32)"])
+    rows = [["", "contexts/s", "lowest-highest", "of the peer's default", "GFLOP/s"]]
+    for name, values in found.items():
+        rates = values if name in contenders else [value / (6 * WEIGHTS * tokens) for value in values]
+        rate = median(rates)
+        rows.append(
+            [
+                name,
+                f"{rate:.2f}",
+                common.spread(rates),
+                f"{rate / peer:.2f}x",
+                f"{rate * 6 * WEIGHTS * tokens / 1e9:.0f}",
+            ]
+        )
+    common.show(
+        rows,
+        f"One epoch of {len(chosen)} contexts with {1 + 2 * EACH} candidates ({tokens:.0f} real tokens a context), "
+        f"median of {options.rounds} interleaved rounds behind an untimed step of each. pneg's time is that of "
+        "`train` from the call to the last step, with loading and tokenising; the peer's is that of its training "
+        "loop, with tokenising. "
+        "GFLOP/s: 6 x 10.6 million weights x real tokens. Limit: what the machine's matrix product would allow.",
+        "torch",
+        "transformers",
+        "sentence-transformers",
+    )
+
+
+def _fixed(dialogue: Dialogue) -> Dialogue | None:
+    """The dialogue with one positive and ten different negatives, so that nothing is left to draw."""
+    positives = dialogue.positives[:1]
+    negatives = {
+        source: dialogue.negatives[source][:EACH] for source in ("random", "human") if source in dialogue.negatives
+    }
+    texts = [*positives, *(text for of in negatives.values() for text in of)]
+    if len({normalised(text) for text in texts}) < 1 + 2 * EACH:
+        return None
+    return Dialogue(dialogue.id, dialogue.context, positives, negatives, dialogue.persona)
+
+
+def _pneg(chosen: list[Dialogue], precision: str) -> float:
+    """Contexts a second of an epoch."""
+    recipe = Recipe(adversarial=("human",), backbone=BACKBONE, epochs=1, held_out=0.0, precision=precision)
+    ends: list[float] = []
+
+    def report(_: Step) -> None:
+        ends.append(time.perf_counter())
+
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        train(chosen, recipe, folder, device="cpu", report=report)
+    return len(chosen) / (ends[-1] - started)
+
+
+def _peer(chosen: list[Dialogue], bf16: bool) -> float:
+    """Contexts a second of an epoch."""
+    from datasets import Dataset
+    from sentence_transformers import CrossEncoder
+    from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
+    from sentence_transformers.cross_encoder.losses import ListNetLoss
+    from transformers import PrinterCallback, TrainerCallback
+
+    class Clock(TrainerCallback):
+        def on_train_begin(self, *_: object, **__: object) -> None:
+            self.started = time.perf_counter()
+
+        def on_train_end(self, *_: object, **__: object) -> None:
+            self.seconds = time.perf_counter() - self.started
+
+    model = CrossEncoder(str(models.local_folder(BACKBONE)), num_labels=1, max_length=RECIPE.max_length, device="cpu")
+    model.tokenizer.truncation_side = "left"
+    between = f" {model.tokenizer.sep_token} "
+    data = Dataset.from_dict(
+        {
+            "query": [between.join(turns_of(item, RECIPE.history)) for item in chosen],
+            "docs": [[*item.positives, *item.negatives["random"], *item.negatives["human"]] for item in chosen],
+            "labels": [[1] + [0] * 2 * EACH for _ in chosen],
+        }
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        settings = CrossEncoderTrainingArguments(
+            folder,
+            num_train_epochs=1,
+            per_device_train_batch_size=RECIPE.batch,
+            bf16=bf16,
+            use_cpu=True,
+            save_strategy="no",
+            logging_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        )
+        clock = Clock()
+        trainer = CrossEncoderTrainer(
+            model=model, args=settings, train_dataset=data, loss=ListNetLoss(model), callbacks=[clock]
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+    return len(chosen) / clock.seconds
+
+
+def _tokens(chosen: list[Dialogue]) -> int:
+    """Real tokens of all pairs."""
+    pairs = Selector.create(BACKBONE, max_length=RECIPE.max_length, device="cpu").pairs
+    total = 0
+    for item in chosen:
+        [context] = pairs.encode([pairs.join(turns_of(item, RECIPE.history))]).lengths
+        texts = [*item.positives, *item.negatives["random"], *item.negatives["human"]]
+        total += sum(pairs.length(int(context), int(length)) for length in pairs.encode(texts).lengths)
+    return total
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,7 @@
+"""`python -m pneg`."""
+
+import sys
+
+from pneg.cli import main
+
+sys.exit(main())

@@ -1,0 +1,41 @@
+"""`pneg fetch`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pneg.cli import options
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--from", "folder", type=click.Path(path_type=Path), help="Take a corpus from this folder.")
+@options.as_json
+def fetch(names: tuple[str, ...], folder: Path | None, as_json: bool) -> None:
+    """Store corpora and models in the cache.
+
+    NAME is a corpus (starter, chitchat, dailydialog++, dailydialog, personachat), an embedded model (smollm2-135m,
+    minilm-l6, mpnet-base) or an encoder on the hub such as roberta-base. $PNEG_CACHE names another cache folder.
+    """
+    from pneg import corpora, models
+    from pneg.errors import DataError
+
+    found: dict[str, Any] = {}
+    for name in names:
+        if name == "starter":
+            found[name] = {split: str(corpora.starter.file(split)) for split in corpora.starter.SPLITS}
+        elif name in corpora.fetch.CORPORA:
+            found[name] = {split: str(file) for split, file in corpora.fetch.fetch(name, folder).items()}
+        elif folder is not None:
+            raise DataError(
+                f"{name} is not a corpus", "--from takes corpora; models are used from a folder as they are"
+            )
+        else:
+            found[name] = str(models.local_folder(name))
+    lines = []
+    for name, places in found.items():
+        if isinstance(places, str):
+            lines.append(f"{name}: {places}")
+        lines += [f"{name}:{split}: {file}" for split, file in places.items()] if isinstance(places, dict) else []
+    options.report(found, "\n".join(lines), as_json)

@@ -1,0 +1,230 @@
+"""`pneg negatives`."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pneg.cli import options
+from pneg.dialogue import Dialogue, check_output, write
+from pneg.errors import DataError
+
+if TYPE_CHECKING:
+    from pneg.lm import LanguageModel
+    from pneg.negatives import NegativeSource
+
+
+@click.group()
+def negatives() -> None:
+    """Add one source of negatives to dialogues.
+
+    IN is a file of dialogues in any form that is read, or a corpus such as starter:test; OUT is .jsonl, .jsonl.gz
+    or .parquet.
+    """
+
+
+def _checked(_: click.Context, __: click.Parameter, path: Path) -> Path:
+    check_output(path)
+    return path
+
+
+out = click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    callback=_checked,
+    help="Where the result is written.",
+)
+
+
+def _common(command: options.Decorator) -> options.Decorator:
+    def decorated(function: Any) -> Any:
+        for option in (
+            options.as_json,
+            options.skip_bad,
+            options.limit,
+            options.seed,
+            options.count,
+            out,
+        ):
+            function = option(function)
+        return command(click.argument("source", metavar="IN")(function))
+
+    return decorated
+
+
+@_common(negatives.command())
+@click.option("--corpus", metavar="FILE", help="Draw from these dialogues instead of IN.")
+def random(source: str, corpus: str | None, **common: Any) -> None:
+    """Positives of other contexts, drawn uniformly."""
+    from pneg.negatives import Random
+
+    _write(Random(_pool(corpus, source, common), common["seed"]), source, common)
+
+
+@_common(negatives.command())
+@click.option("--corpus", metavar="FILE", help="Draw the random ones from these dialogues instead of IN.")
+def context(source: str, corpus: str | None, **common: Any) -> None:
+    """A turn of the context itself, and random responses behind it."""
+    from pneg.negatives import Context
+
+    _write(Context(_pool(corpus, source, common), common["seed"]), source, common)
+
+
+@_common(negatives.command())
+def human(source: str, **common: Any) -> None:
+    """The first of the corpus's own human-written ones, less repeats and copies of a positive."""
+    from pneg.negatives import Human
+
+    def checked(dialogues: Iterable[Dialogue]) -> Iterator[Dialogue]:
+        found = False
+        for dialogue in dialogues:
+            found = found or bool(dialogue.negatives.get("human"))
+            yield dialogue
+        if not found:
+            raise DataError("no dialogue has human negatives", "take a corpus that has", file=source)
+
+    _write(Human(), source, common, checked)
+
+
+@_common(negatives.command())
+@click.option(
+    "--examples",
+    default="starter:demonstrations",
+    show_default=True,
+    metavar="FILE",
+    help="The example set E: dialogues with human negatives.",
+)
+@click.option("--shots", type=click.IntRange(0), default=2, show_default=True, help="Demonstrations a prompt (k).")
+@click.option(
+    "--demonstration-sets",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Draw this many sets beforehand, so that prompts begin alike; 0 draws for each context.",
+)
+@click.option(
+    "--attempts", type=click.IntRange(1), default=10, show_default=True, help="Requests a context, at most."
+)
+@click.option("--lm", metavar="URL", help="An OpenAI-compatible server, as in http://localhost:8000/v1.")
+@click.option("--model", metavar="NAME", help="The model there; without --lm a GGUF file.  [default: smollm2-135m]")
+@click.option("--concurrency", type=click.IntRange(1), default=8, show_default=True, help="Requests at a time.")
+@click.option("--temperature", type=click.FloatRange(0), default=0.8, show_default=True)
+@click.option("--force", is_flag=True, help="Replace OUT if it is there.")
+def prompted(
+    source: str,
+    examples: str,
+    shots: int,
+    demonstration_sets: int,
+    attempts: int,
+    lm: str | None,
+    model: str | None,
+    concurrency: int,
+    temperature: float,
+    force: bool,
+    **common: Any,
+) -> None:
+    """Written by a language model that is shown human-written examples: the paper's method.
+
+    Without --lm the embedded model runs on this machine. With it, the key is read from $OPENAI_API_KEY. A job
+    that was stopped goes on where it was when the same command is given again.
+    """
+    from pneg.lm import Sampling
+    from pneg.negatives import Prompted, add
+    from pneg.negatives.journal import Journal
+
+    out: Path = common["out"]
+    if out.exists() and not force:
+        raise DataError("it is there already", "choose another output, or add --force to replace it", file=out)
+    language_model = _language_model(lm, model, concurrency)
+    written = Prompted(
+        language_model,
+        options.Input(examples),
+        shots=shots,
+        demonstration_sets=demonstration_sets,
+        attempts=attempts,
+        sampling=Sampling(temperature=temperature),
+        seed=common["seed"],
+    )
+    settings = {
+        "examples": examples, "shots": shots, "demonstration_sets": demonstration_sets, "attempts": attempts,
+        "lm": lm, "model": language_model.name, "temperature": temperature,
+        "count": common["count"], "seed": common["seed"],
+    }  # fmt: skip
+    journal = Journal(out, settings)
+    dialogues = options.Input(source, common["limit"], options.aside_of(common["skip_bad"], out))
+
+    def job(remaining: Iterator[Dialogue], first: int) -> Iterator[Dialogue]:
+        written.first = first
+        return add(written, remaining, common["count"])
+
+    resumed = len(journal)
+    n = 0
+    try:
+        for _ in options.bar(journal.run(dialogues, job), common["limit"], "context"):
+            n += 1
+    except KeyboardInterrupt:
+        raise click.ClickException(
+            f"stopped; {len(journal)} dialogues are kept in {journal.path}, give the same command to go on"
+        ) from None
+    tally = written.tally
+    share = tally.regenerated / max(1, tally.contexts)
+    found = {
+        "out": str(out), "source": written.name, "dialogues": n, "resumed": resumed, **asdict(tally),
+        "regenerated_share": round(share, 4), "counts": dict(written.counts), **dialogues.summary(),
+    }  # fmt: skip
+    text = (
+        f"{n} dialogues -> {out}" + (f" ({resumed} of them done before)" if resumed else "") + "\n"
+        f"{tally.regenerated} of {tally.contexts} contexts ({share:.1%}) needed writing again\n"
+        f"{tally.requests} requests, {tally.prompt_tokens:,} tokens read, {tally.cached_tokens:,} of them cached, "
+        f"{tally.completion_tokens:,} written\n" + _reasons(found["counts"])
+    )
+    options.report(found, text, common["as_json"])
+
+
+def _pool(corpus: str | None, source: str, common: dict[str, Any]) -> Iterator[Dialogue]:
+    """What random negatives are drawn from; bad lines are reported when the input itself is read."""
+    from pneg import corpora
+
+    on_bad = (lambda error, line: None) if common["skip_bad"] else None
+    return islice(corpora.read(corpus or source, on_bad), None if corpus else common["limit"])
+
+
+def _language_model(lm: str | None, model: str | None, concurrency: int) -> "LanguageModel":
+    from pneg.lm import Embedded, OpenAICompatible
+
+    if lm is None:
+        return Embedded(model or "smollm2-135m", concurrency)
+    if model is None:
+        raise click.UsageError("--lm needs --model NAME, the model as the server calls it")
+    if not lm.startswith(("http://", "https://")):
+        raise click.UsageError(f"--lm {lm} is no address; it begins with http:// or https://")
+    return OpenAICompatible(lm, model, concurrency=concurrency)
+
+
+def _write(
+    negatives: "NegativeSource",
+    source: str,
+    common: dict[str, Any],
+    checked: Callable[[Iterable[Dialogue]], Iterable[Dialogue]] = lambda dialogues: dialogues,
+) -> None:
+    from pneg.negatives import add
+
+    out: Path = common["out"]
+    given = options.Input(source, common["limit"], options.aside_of(common["skip_bad"], out))
+    added = add(negatives, checked(given), common["count"])
+    n = write(out, options.bar(added, common["limit"], "dialogue"))
+    found = {"out": str(out), "source": negatives.name, "dialogues": n, "counts": dict(negatives.counts)}
+    found |= given.summary()
+    options.report(found, f"{n} dialogues -> {out}\n{_reasons(found['counts'])}", common["as_json"])
+
+
+def _reasons(counts: Any) -> str:
+    if not counts:
+        return "nothing was refused"
+    by_number = sorted(counts.items(), key=lambda item: -item[1])
+    return "refused or missing: " + ", ".join(f"{reason} {n}" for reason, n in by_number)

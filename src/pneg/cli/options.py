@@ -1,0 +1,96 @@
+"""What several commands share: options of the same name, reading with bad lines set aside, bars, output."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from pneg.dialogue import Dialogue
+from pneg.errors import DataError
+
+T = TypeVar("T")
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+seed = click.option("--seed", default=0, show_default=True, help="Of everything random.")
+limit = click.option("--limit", type=click.IntRange(1), help="Take only the first dialogues.")
+count = click.option("--count", type=click.IntRange(1), default=5, show_default=True, help="Negatives a dialogue.")
+skip_bad = click.option("--skip-bad", is_flag=True, help="Write bad lines aside and go on.")
+out = click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Where the result is written.")
+
+
+class Input:
+    """Dialogues named on the command line; bad lines are set aside where that was asked for.
+
+    Args:
+        source: a file or the name of a corpus.
+        limit: how many to read.
+        aside: the file for bad lines; None means a bad line is an error.
+
+    Attributes:
+        bad: how many lines were set aside.
+    """
+
+    def __init__(self, source: str, limit: int | None = None, aside: Path | None = None) -> None:
+        self.source, self.limit, self.aside, self.bad = source, limit, aside, 0
+
+    def __iter__(self) -> Iterator[Dialogue]:
+        from pneg import corpora
+
+        self.bad = 0
+        return islice(corpora.read(self.source, self._set_aside if self.aside else None), self.limit)
+
+    def _set_aside(self, error: DataError, line: bytes) -> None:
+        assert self.aside is not None
+        self.bad += 1
+        with self.aside.open("ab" if self.bad > 1 else "wb") as stream:
+            stream.write(line + b"\n")
+        click.echo(f"pneg: set aside: {error}", err=True)
+
+    def counted(self) -> int | None:
+        """How many dialogues there will be, where that is known without reading them."""
+        return self.limit
+
+    def summary(self) -> dict[str, Any]:
+        """What to report about bad lines."""
+        return {"bad_lines": self.bad, "bad_lines_file": str(self.aside)} if self.bad else {}
+
+
+def aside_of(skip: bool, beside: Path) -> Path | None:
+    """The file that bad lines go to: beside the output, so that input folders stay as they are."""
+    return beside.with_name(beside.name + ".bad") if skip else None
+
+
+def bar(items: Iterable[T], total: int | None, unit: str) -> Iterator[T]:
+    """The items with a bar on standard error, which is gone before anything else is said there."""
+    with progress(items, total, unit) as shown:
+        yield from shown
+
+
+def progress(items: Iterable[T] | None, total: int | None, unit: str) -> Any:
+    """A bar of `tqdm`; in a log it is drawn every half a minute."""
+    from tqdm import tqdm
+
+    interval, delay = (0.2, 0.2) if sys.stderr.isatty() else (30.0, 5.0)
+    return tqdm(items, total=total, unit=unit, mininterval=interval, maxinterval=interval, delay=delay, leave=False)
+
+
+def report(found: Mapping[str, Any], text: str, as_json: bool) -> None:
+    """Print a result, as JSON or as text."""
+    click.echo(json.dumps(found, ensure_ascii=False) if as_json else text)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as aligned text; the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )

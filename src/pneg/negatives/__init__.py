@@ -1,0 +1,9 @@
+"""Sources of negatives: what each is called in `Dialogue.negatives` is its `name`."""
+
+from pneg.negatives.base import NegativeSource, add
+from pneg.negatives.context import Context
+from pneg.negatives.human import Human
+from pneg.negatives.prompted import Prompted
+from pneg.negatives.random import Random
+
+__all__ = ["Context", "Human", "NegativeSource", "Prompted", "Random", "add"]

@@ -1,0 +1,64 @@
+"""Why a written response is refused: Appendix F of the paper, and copies."""
+
+import re
+from collections.abc import Sequence
+
+from pneg.dialogue import Dialogue, normalised
+from pneg.negatives.base import Refusals
+from pneg.negatives.prompted.parse import Parsed
+
+REPETITION, UNDERSCORES, NUMBERING = "repetition", "underscores", "numbering"
+EMPTY, TOO_LONG, COPY_OF_A_TURN, DUPLICATE = "empty", "too long", "copy of a turn", "duplicate"
+
+MOST_WORDS = 60
+"""The longest of DailyDialog++'s 5,140 human negatives (dev) has 44 words."""
+
+_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
+_UNDERSCORES = re.compile(r"_\s?_")
+_TAG = re.compile(r"\s*(?:[AB]\s?:|Dialogue context:)")
+
+
+class Faults:
+    """Judges the responses written for one dialogue, in the order they come.
+
+    Args:
+        dialogue: the one they are for.
+        shown: the responses of the demonstrations; copying one is a duplicate.
+    """
+
+    def __init__(self, dialogue: Dialogue, shown: Sequence[str] = ()) -> None:
+        self._refusals = Refusals.of(dialogue)
+        self._turns = frozenset(normalised(turn) for turn in dialogue.context)
+        self._shown = frozenset(normalised(response) for response in shown)
+
+    def of(self, written: Parsed) -> str | None:
+        """Why the response must be written again; None, and it counts as taken, when it is good."""
+        key = normalised(written.text)
+        words = [word.casefold() for word in _WORD.findall(written.text)]
+        if written.cut or len(words) > MOST_WORDS:
+            return TOO_LONG
+        if _UNDERSCORES.search(written.text):
+            return UNDERSCORES
+        if not words:
+            return EMPTY
+        if not written.in_order or _TAG.match(written.text):
+            return NUMBERING
+        if repeats(words):
+            return REPETITION
+        if key in self._turns:
+            return COPY_OF_A_TURN
+        if key in self._shown:
+            return DUPLICATE
+        return self._refusals.reason(written.text)
+
+
+def repeats(words: Sequence[str]) -> bool:
+    """Whether a word stands four times in a row, or a run of 2 to 8 words three times in a row or 4+ words twice."""
+    for length in range(1, 9):
+        often = 4 if length == 1 else 3 if length < 4 else 2
+        same = 0
+        for place in range(len(words) - length):
+            same = same + 1 if words[place] == words[place + length] else 0
+            if same >= length * (often - 1):
+                return True
+    return False

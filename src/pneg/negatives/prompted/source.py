@@ -1,0 +1,147 @@
+"""`prompted`: the paper's PNEG. A language model writes adversarial negatives, faulty ones are written again."""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+
+import anyio
+from anyio.from_thread import start_blocking_portal
+
+from pneg.dialogue import Dialogue
+from pneg.lm.base import Complete, Completion, LanguageModel, Request, Sampling
+from pneg.negatives.base import TOO_FEW, draws
+from pneg.negatives.prompted import prompt
+from pneg.negatives.prompted.demonstrations import SOURCE, Demonstrations
+from pneg.negatives.prompted.faults import Faults
+from pneg.negatives.prompted.parse import parse
+
+TOKENS_A_RESPONSE = 48
+"""Room for a response of the usual length and half as much again."""
+AHEAD = 4
+"""So many contexts a request at a time may be in work, lest one that is written again and again holds up all."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What writing took.
+
+    Attributes:
+        contexts: written for.
+        regenerated: contexts that needed more than one request.
+        requests: sent.
+        prompt_tokens: read by the model, those from its cache included.
+        cached_tokens: read from its cache.
+        completion_tokens: written by the model.
+    """
+
+    contexts: int = 0
+    regenerated: int = 0
+    requests: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+
+    def add(self, completion: Completion) -> None:
+        """Count one answer."""
+        self.requests += 1
+        self.prompt_tokens += completion.prompt_tokens
+        self.cached_tokens += completion.cached_tokens
+        self.completion_tokens += completion.completion_tokens
+
+
+@dataclass
+class Prompted:
+    """Adversarial negatives written by a language model that was shown a few human-written examples.
+
+    Args:
+        lm: the language model.
+        examples: E, dialogues with human negatives.
+        shots: demonstrations a prompt (k).
+        demonstration_sets: 0, the paper's way, draws demonstrations for each context; see `Demonstrations`.
+        attempts: requests a context may take before it is left with fewer responses.
+        sampling: how tokens are drawn; stop texts and length are set from the count.
+        seed: of demonstrations and samples.
+        first: position of the first dialogue, for a job that goes on where it was stopped.
+
+    Attributes:
+        counts: faults by reason, and what is missing in the end.
+        tally: contexts, requests and tokens.
+    """
+
+    lm: LanguageModel
+    examples: Iterable[Dialogue]
+    shots: int = 2
+    demonstration_sets: int = 0
+    attempts: int = 10
+    sampling: Sampling = field(default_factory=Sampling)
+    seed: int = 0
+    first: int = 0
+    name: str = field(default="prompted", init=False)
+    counts: Counter[str] = field(default_factory=Counter, init=False)
+    tally: Tally = field(default_factory=Tally, init=False)
+
+    def __post_init__(self) -> None:
+        self.examples = list(self.examples)
+
+    def propose(self, dialogues: Iterable[Dialogue], count: int) -> Iterator[tuple[str, ...]]:
+        """Write `count` responses for each dialogue, several dialogues at a time, in order.
+
+        Raises:
+            DataError: when E is too small.
+            BackendError: when a request failed for good.
+        """
+        demonstrations = Demonstrations(self.examples, count, self.shots, self.demonstration_sets, self.seed)
+        pending: deque[Future[tuple[str, ...]]] = deque()
+        with (
+            start_blocking_portal() as portal,
+            portal.wrap_async_context_manager(self.lm.connect()) as complete,
+        ):
+            free = portal.call(anyio.Semaphore, self.lm.concurrency)
+
+            async def limited(request: Request) -> Completion:
+                async with free:
+                    return await complete(request)
+
+            try:
+                for position, dialogue in enumerate(dialogues, self.first):
+                    shown = demonstrations.of(dialogue, position)
+                    pending.append(portal.start_task_soon(self._write, limited, dialogue, position, shown, count))
+                    while len(pending) > AHEAD * self.lm.concurrency or (pending and pending[0].done()):
+                        yield pending.popleft().result()
+                while pending:
+                    yield pending.popleft().result()
+            finally:
+                for task in pending:
+                    task.cancel()
+
+    async def _write(
+        self, complete: Complete, dialogue: Dialogue, position: int, shown: Sequence[Dialogue], count: int
+    ) -> tuple[str, ...]:
+        faults = Faults(dialogue, [text for example in shown for text in example.negatives[SOURCE][:count]])
+        seeds = draws(self.seed, "sample", position)
+        kept: list[str] = []
+        for attempt in range(self.attempts):
+            if len(kept) == count:
+                break
+            missing = count - len(kept)
+            request = Request(
+                prompt.build(shown, dialogue.context, count, kept),
+                replace(self.sampling, max_tokens=missing * TOKENS_A_RESPONSE, stop=prompt.stops(count)),
+                seeds.getrandbits(31),
+            )
+            completion = await complete(request)
+            self.tally.add(completion)
+            self.tally.regenerated += attempt == 1
+            for written in parse(completion.text, len(kept) + 1, completion.cut):
+                if len(kept) == count:
+                    break
+                fault = faults.of(written)
+                if fault is None:
+                    kept.append(written.text)
+                else:
+                    self.counts[fault] += 1
+        if len(kept) < count:
+            self.counts[TOO_FEW] += count - len(kept)
+        self.tally.contexts += 1
+        return tuple(kept)

@@ -1,0 +1,1 @@
+"""Response selectors: candidates, model, training, ranking, metrics. Import the module you need."""

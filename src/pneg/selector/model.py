@@ -1,0 +1,263 @@
+"""The selector: a cross-encoder that scores (context, candidate) pairs."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pneg import models
+from pneg.errors import DataError, ModelError, needs
+from pneg.selector.tokens import PairTokenizer, Ragged, Tokens, buckets
+
+with needs("selector"):
+    import torch
+    import transformers
+
+MARK = "selector.json"
+"""The file that makes a folder a selector."""
+SCORING_TOKENS = 4096
+"""Tokens in a batch when nothing is kept for a backward pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A candidate with its score; `index` is its place among the candidates as they were given."""
+
+    candidate: str
+    score: float
+    index: int
+
+
+@dataclass(slots=True)
+class Selector:
+    """Scores how well candidates fit a context.
+
+    Attributes:
+        model: a sequence classifier of `transformers` with one label.
+        pairs: how pairs become tokens.
+        history: turns of a context that are read, counted from the last.
+        about: what it was trained on and how it scored, as in `selector.json`.
+    """
+
+    model: Any
+    pairs: PairTokenizer
+    history: int = 4
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def create(
+        cls,
+        backbone: str,
+        *,
+        seed: int = 0,
+        max_length: int = 128,
+        history: int = 4,
+        device: str | None = None,
+    ) -> "Selector":
+        """A selector with a fresh head on a pre-trained encoder.
+
+        Args:
+            backbone: a folder, a hub name such as `bert-base-uncased`, or a name in `pneg.models.MIRRORED`.
+            seed: of the head.
+            max_length: tokens of a pair.
+            history: turns that are read.
+            device: by default the best there is.
+
+        Raises:
+            ModelError: when the backbone cannot be found or is no encoder for pairs.
+        """
+        torch.manual_seed(seed)
+        model, tokenizer = _from_folder(models.local_folder(backbone))
+        return cls(model.to(device or best_device()).eval(), PairTokenizer(tokenizer, max_length), history)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str | None = None) -> "Selector":
+        """A selector that `save` wrote.
+
+        Raises:
+            ModelError: when the folder holds none.
+        """
+        mark = Path(folder) / MARK
+        try:
+            settings = json.loads(mark.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ModelError(f"{folder} holds no selector ({MARK} is not there); pneg train makes one") from error
+        except ValueError as error:
+            raise ModelError(f"{mark} is broken: {error}") from error
+        model, tokenizer = _from_folder(Path(folder))
+        pairs = PairTokenizer(tokenizer, settings["max_length"])
+        return cls(model.to(device or best_device()).eval(), pairs, settings["history"], settings["about"])
+
+    def save(self, folder: str | Path, card: str = "") -> None:
+        """Write the selector so that it loads here, in `transformers` and in `sentence_transformers`.
+
+        Args:
+            folder: made if it is not there.
+            card: the model card.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.pairs.tokenizer.model_max_length = self.pairs.max_length
+        self.model.config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
+        self.model.save_pretrained(folder, safe_serialization=True)
+        self.pairs.tokenizer.save_pretrained(folder)
+        if card:
+            (folder / "README.md").write_text(card, encoding="utf-8")
+        settings = {
+            "turns": f"persona sentences and the last {self.history} turns, joined by {self.pairs.between_turns!r}",
+            "between_turns": self.pairs.between_turns,
+            "history": self.history,
+            "max_length": self.pairs.max_length,
+            "about": self.about,
+        }
+        (folder / MARK).write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return torch.device(next(iter(self.model.parameters())).device)
+
+    def score(
+        self, pairs: Sequence[tuple[Sequence[str], str]], *, precision: str = "float32"
+    ) -> npt.NDArray[np.float32]:
+        """Score pairs; a higher score fits better.
+
+        Args:
+            pairs: (turns, candidate) each.
+            precision: `float32`, or `bfloat16`, which is faster where the device has it and a little coarser.
+
+        Returns:
+            Scores in the order of the pairs, shape (pairs,).
+        """
+        if not pairs:
+            return np.zeros(0, dtype=np.float32)
+        contexts: dict[str, int] = {}
+        responses: dict[str, int] = {}
+        numbers = [
+            (
+                contexts.setdefault(self.pairs.join(tuple(turns)[-self.history :]), len(contexts)),
+                responses.setdefault(candidate, len(responses)),
+            )
+            for turns, candidate in pairs
+        ]
+        return self.score_tokens(
+            self.pairs.encode(list(contexts)), self.pairs.encode(list(responses)), numbers, precision
+        )
+
+    def score_tokens(
+        self, contexts: Ragged, responses: Ragged, numbers: Sequence[tuple[int, int]], precision: str
+    ) -> npt.NDArray[np.float32]:
+        """As `score`, for texts that are tokens already; `numbers` says which context and response make a pair."""
+        lengths = [
+            self.pairs.length(int(contexts.lengths[context]), int(responses.lengths[response]))
+            for context, response in numbers
+        ]
+        scores = np.zeros(len(numbers), dtype=np.float32)
+        with torch.inference_mode(), computing(self.model, precision):
+            for bucket in buckets(lengths, SCORING_TOKENS):
+                chosen = [(contexts[numbers[n][0]], responses[numbers[n][1]]) for n in bucket]
+                scores[bucket] = self.logits(chosen).float().cpu().numpy()
+        return scores
+
+    def logits(self, pairs: Sequence[tuple[Tokens, Tokens]]) -> torch.Tensor:
+        """The model's output for pairs of token arrays, shape (pairs,)."""
+        batch = self.pairs.batch(pairs)
+        inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        if batch.token_type_ids is not None:
+            inputs["token_type_ids"] = batch.token_type_ids
+        tensors = {
+            name: torch.from_numpy(array).to(self.device, torch.long, non_blocking=True)
+            for name, array in inputs.items()
+        }
+        logits: torch.Tensor = self.model(**tensors).logits
+        return logits.squeeze(-1)
+
+    def rank(self, context: Sequence[str], candidates: Sequence[str]) -> list[Ranked]:
+        """Candidates for a context, best first; candidates of equal score keep their order.
+
+        Args:
+            context: turns, oldest first; persona sentences, if any, before them.
+            candidates: any number of responses.
+
+        Raises:
+            DataError: when the context is empty or is one string.
+        """
+        if isinstance(context, str) or not context:
+            raise DataError(f"the context is {context!r}", "expected a list of turns, at least one")
+        scores = self.score([(context, candidate) for candidate in candidates])
+        order = np.argsort(-scores, kind="stable")
+        return [Ranked(candidates[place], float(scores[place]), int(place)) for place in order]
+
+
+def best_device() -> str:
+    """The device a selector is put on if none is named."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+@contextmanager
+def computing(model: Any, precision: str) -> Iterator[None]:
+    """The context in which a model's forward passes run in `precision`, with the attention that is fastest there.
+
+    On a processor PyTorch's fused attention beats plain matrix products in `float32` and loses to them, by a
+    factor of five for short texts, in `bfloat16`.
+    """
+    device = next(iter(model.parameters())).device.type
+    low = precision == "bfloat16"
+    attention = model.config._attn_implementation
+    if device == "cpu" and attention == "sdpa" and low:
+        model.set_attn_implementation("eager")
+    try:
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=low):
+            yield
+    finally:
+        if model.config._attn_implementation != attention:
+            model.set_attn_implementation(attention)
+
+
+def best_precision(device: torch.device) -> str:
+    """`bfloat16` where the device multiplies in it faster than in `float32`, else `float32`."""
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    if device.type == "cpu":
+        able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+        return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
+    return "float32"
+
+
+def _from_folder(folder: Path) -> tuple[Any, Any]:
+    with _quiet():
+        try:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, use_fast=True, truncation_side="left")
+            config = transformers.AutoConfig.from_pretrained(folder, num_labels=1)
+            if hasattr(config, "attention_probs_dropout_prob"):
+                config.attention_probs_dropout_prob = 0.0  # fused attention has none
+            model = transformers.AutoModelForSequenceClassification.from_pretrained(
+                folder, config=config, dtype=torch.float32
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"{folder} cannot be loaded as an encoder: {str(error).splitlines()[0]}") from error
+    if not tokenizer.is_fast or tokenizer.sep_token is None or tokenizer.pad_token_id is None:
+        raise ModelError(f"{folder} has no fast tokenizer with a separator and a padding token; take an encoder")
+    return model, tokenizer
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings that the head is new: it is meant to be."""
+    logging: Any = transformers.utils.logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,164 @@
+"""From texts to token numbers: each text is tokenised once, pairs are put together from the parts."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Tokens = npt.NDArray[np.int32]
+CHUNK = 8192
+"""Texts given to the tokenizer at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """Token numbers of many texts in one flat array.
+
+    Attributes:
+        flat: all tokens, shape (total,).
+        starts: where each text begins and the last one ends, shape (texts + 1,).
+    """
+
+    flat: Tokens
+    starts: npt.NDArray[np.int64]
+
+    def __getitem__(self, number: int) -> Tokens:
+        return self.flat[self.starts[number] : self.starts[number + 1]]
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of each text, shape (texts,)."""
+        return np.diff(self.starts)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """A batch of pairs, padded to its longest.
+
+    Attributes:
+        input_ids: shape (pairs, tokens).
+        attention_mask: 1 where there is a token, of the same shape.
+        token_type_ids: 0 for the context, 1 for the response, of the same shape; None where the backbone has none.
+    """
+
+    input_ids: Tokens
+    attention_mask: Tokens
+    token_type_ids: Tokens | None
+
+
+class PairTokenizer:
+    """Makes (context, response) pairs as the backbone's own tokenizer would, faster.
+
+    A pair longer than `max_length` loses its oldest tokens: of the longer part first, which is the tokenizer's
+    `longest_first` with `truncation_side="left"`.
+
+    Args:
+        tokenizer: of `transformers`, loaded with `truncation_side="left"`.
+        max_length: tokens of a pair, special ones included.
+    """
+
+    def __init__(self, tokenizer: Any, max_length: int) -> None:
+        self.tokenizer, self.max_length = tokenizer, max_length
+        self.between_turns = f" {tokenizer.sep_token} "
+        example = tokenizer("a", "b")
+        ids = np.array(example["input_ids"], dtype=np.int32)
+        parts = example.sequence_ids()
+        first, second = parts.index(0), parts.index(1)
+        first_end, second_end = second - parts[::-1][-second:].index(0), len(parts) - parts[::-1].index(1)
+        self.before, self.middle, self.after = ids[:first], ids[first_end:second], ids[second_end:]
+        types = example.get("token_type_ids")
+        self.has_types = types is not None and len(set(types)) > 1
+        self.specials = len(self.before) + len(self.middle) + len(self.after)
+        self.pad = int(tokenizer.pad_token_id)
+
+    def join(self, turns: Sequence[str]) -> str:
+        """A context as one text: the turns with the separator of the backbone between them."""
+        return self.between_turns.join(turns)
+
+    def encode(self, texts: Sequence[str]) -> Ragged:
+        """Tokenise texts, without special tokens around them, on all cores."""
+        arrays: list[Tokens] = []
+        for start in range(0, len(texts), CHUNK):
+            found = self.tokenizer(
+                list(texts[start : start + CHUNK]),
+                add_special_tokens=False,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+                verbose=False,
+            )
+            arrays.extend(np.array(ids, dtype=np.int32) for ids in found["input_ids"])
+        starts = np.zeros(len(arrays) + 1, dtype=np.int64)
+        np.cumsum([len(array) for array in arrays], out=starts[1:])
+        return Ragged(np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int32), starts)
+
+    def lengths(self, context: int, response: int) -> tuple[int, int]:
+        """How many tokens of a context and a response of these lengths are kept."""
+        room = self.max_length - self.specials
+        if context + response <= room:
+            return context, response
+        short = min(context, response)
+        long = max(short, room - short)
+        if short > room // 2:
+            short, long = room // 2, room - room // 2
+        return (short, long) if context <= response else (long, short)
+
+    def length(self, context: int, response: int) -> int:
+        """Tokens of the pair made of a context and a response of these lengths."""
+        return sum(self.lengths(context, response)) + self.specials
+
+    def batch(self, pairs: Iterable[tuple[Tokens, Tokens]]) -> Pairs:
+        """Put pairs of token arrays together and pad them to the longest."""
+        rows, seconds = [], []
+        for context, response in pairs:
+            first, second = self.lengths(len(context), len(response))
+            rows.append(
+                np.concatenate(
+                    (
+                        self.before,
+                        context[len(context) - first :],
+                        self.middle,
+                        response[len(response) - second :],
+                        self.after,
+                    )
+                )
+            )
+            seconds.append(second + len(self.after))
+        longest = max(map(len, rows))
+        ids = np.full((len(rows), longest), self.pad, dtype=np.int32)
+        mask, types = np.zeros_like(ids), np.zeros_like(ids)
+        for place, (row, second) in enumerate(zip(rows, seconds, strict=True)):
+            ids[place, : len(row)] = row
+            mask[place, : len(row)] = 1
+            types[place, len(row) - second : len(row)] = 1
+        return Pairs(ids, mask, types if self.has_types else None)
+
+
+def buckets(
+    lengths: npt.ArrayLike, tokens: int, slack: float = 0.85, fewest: int = 8
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Split pairs into batches of like length, longest first, so that little is padding.
+
+    Args:
+        lengths: tokens of each pair, shape (pairs,).
+        tokens: most tokens in a batch, padding included (a single pair may have more).
+        slack: a batch ends before a pair shorter than this share of its longest...
+        fewest: ...if it has this many pairs already.
+
+    Yields:
+        Numbers of pairs; together each once.
+    """
+    sizes = np.asarray(lengths)
+    order = np.argsort(-sizes, kind="stable")
+    start = 0
+    for place in range(1, len(order) + 1):
+        longest, count = sizes[order[start]], place - start
+        if place == len(order) or (
+            (count + 1) * longest > tokens or (count >= fewest and sizes[order[place]] < slack * longest)
+        ):
+            yield order[start:place]
+            start = place

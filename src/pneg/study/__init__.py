@@ -1,0 +1,1 @@
+"""Studies: whole jobs whose result is a table."""

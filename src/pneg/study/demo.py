@@ -1,0 +1,185 @@
+"""The whole job, small: two selectors that differ only in their negatives, on embedded defaults."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pneg import corpora, models
+from pneg import dialogue as records
+from pneg.dialogue import Dialogue
+from pneg.errors import DataError
+from pneg.lm import Embedded
+from pneg.negatives import Prompted, add
+from pneg.negatives.journal import Journal
+from pneg.selector.evaluation import evaluate
+from pneg.selector.model import Selector
+from pneg.selector.training import Recipe, Step, train
+
+SETS = ("random", "human")
+SOURCES = ("random", "prompted")
+SHOWN = 3
+"""Examples of each kind that the result holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What the demo is made of; changed sizes need another folder.
+
+    Attributes:
+        contexts: of chitchat, to write negatives for and to train on.
+        demonstration_sets: few, so that prompts begin alike and the model reads them once.
+        epochs: of training.
+        learning_rate: higher than the paper's, as there is so little to train on.
+        max_length: tokens of a pair.
+        seed: of everything random.
+    """
+
+    contexts: int = 250
+    demonstration_sets: int = 2
+    epochs: int = 3
+    learning_rate: float = 1e-4
+    max_length: int = 128
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who is told how far the demo is.
+
+    Attributes:
+        say: gets a line when a part begins.
+        bar: wraps dialogues while negatives are written, with their number.
+        step: gets each step of a training.
+    """
+
+    say: Callable[[str], None]
+    bar: Callable[[Iterable[Dialogue], int], Iterable[Dialogue]]
+    step: Callable[[Step], None]
+
+
+def run(folder: Path, sizes: Sizes, watch: Watch) -> dict[str, Any]:
+    """Do the job and return its result, which `result.json` in the folder holds too.
+
+    Each part that is done already in the folder is taken as it is.
+
+    Args:
+        folder: for the dialogues, the selectors and the result.
+        sizes: how much of everything.
+        watch: who is told.
+
+    Raises:
+        DataError: when the folder is of a demo of other sizes.
+    """
+    _claim(folder, sizes)
+    started = time.monotonic()
+    watch.say("Fetching the language model (99 MB), the encoder (91 MB) and the chitchat corpus (40 MB), once")
+    models.weights("smollm2-135m")
+    models.local_folder("minilm-l6")
+    contexts = list(islice(corpora.read("chitchat"), sizes.contexts))
+    fetched = time.monotonic()
+    written = _write_negatives(folder, contexts, sizes, watch)
+    generated = time.monotonic()
+    selectors = {source: _train(folder, source, sizes, watch) for source in SOURCES}
+    trained = time.monotonic()
+    watch.say("Ranking the starter corpus's 100 test dialogues")
+    tests = list(corpora.read("starter:test"))
+    scores = {
+        source: {name: score.as_json() for name, score in evaluate(selector, tests, SETS).items()}
+        for source, selector in selectors.items()
+    }
+    dialogues = list(records.read(folder / "negatives.jsonl"))
+    result = {
+        "sizes": asdict(sizes),
+        "scores": scores,
+        "written": written,
+        "examples": [asdict(dialogue) for dialogue in dialogues[:SHOWN]],
+        "rankings": _changed_rankings(selectors, tests),
+        "seconds": {
+            "fetching": round(fetched - started, 1),
+            "writing negatives": round(generated - fetched, 1),
+            "training two selectors": round(trained - generated, 1),
+            "ranking": round(time.monotonic() - trained, 1),
+        },
+    }
+    with records.replacing(folder / "result.json") as stream:
+        stream.write(json.dumps(result, indent=1, ensure_ascii=False).encode())
+    return result
+
+
+def _claim(folder: Path, sizes: Sizes) -> None:
+    settings = folder / "settings.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    if settings.exists():
+        if json.loads(settings.read_text(encoding="utf-8")) != asdict(sizes):
+            raise DataError(
+                "it holds a demo of other sizes", "choose another folder with --out, or delete it", file=folder
+            )
+    else:
+        with records.replacing(settings) as stream:
+            stream.write(json.dumps(asdict(sizes)).encode())
+
+
+def _write_negatives(folder: Path, contexts: list[Dialogue], sizes: Sizes, watch: Watch) -> dict[str, Any]:
+    out, tally = folder / "negatives.jsonl", folder / "written.json"
+    if not out.exists():
+        watch.say(
+            f"Writing adversarial negatives for {sizes.contexts} conversations with the embedded language model"
+        )
+        source = Prompted(
+            Embedded(),
+            corpora.read("starter:demonstrations"),
+            demonstration_sets=sizes.demonstration_sets,
+            seed=sizes.seed,
+        )
+
+        def job(remaining: Iterator[Dialogue], first: int) -> Iterator[Dialogue]:
+            source.first = first
+            return add(source, remaining)
+
+        journal = Journal(out, asdict(sizes))
+        for _ in watch.bar(journal.run(contexts, job), len(contexts)):
+            pass
+        with records.replacing(tally) as stream:
+            stream.write(json.dumps({**asdict(source.tally), "counts": dict(source.counts)}).encode())
+    return json.loads(tally.read_text(encoding="utf-8")) if tally.exists() else {}
+
+
+def _train(folder: Path, source: str, sizes: Sizes, watch: Watch) -> Selector:
+    home = folder / f"selector-{source}"
+    if not (home / "selector.json").exists():
+        watch.say(f"Training a selector on {'random' if source == 'random' else 'random and written'} negatives")
+        recipe = Recipe(
+            adversarial=(source,),
+            epochs=sizes.epochs,
+            learning_rate=sizes.learning_rate,
+            max_length=sizes.max_length,
+            seed=sizes.seed,
+        )
+        return train(records.read(folder / "negatives.jsonl"), recipe, home, report=watch.step)
+    return Selector.load(home)
+
+
+def _changed_rankings(selectors: dict[str, Selector], tests: list[Dialogue]) -> list[dict[str, Any]]:
+    """Queries where exactly one of the selectors puts the positive first, in the proportion they occur."""
+    before, after = (selectors[source] for source in SOURCES)
+    better: list[dict[str, Any]] = []
+    worse: list[dict[str, Any]] = []
+    for dialogue in tests:
+        candidates = [dialogue.positives[0], *dialogue.negatives["human"]]
+        ranked = [selector.rank(dialogue.context, candidates) for selector in (before, after)]
+        first = [ranking[0].index == 0 for ranking in ranked]
+        found = {
+            "context": dialogue.context,
+            "positive": dialogue.positives[0],
+            **{source: [asdict(place) for place in ranking] for source, ranking in zip(SOURCES, ranked, strict=True)},
+        }
+        if first[0] != first[1]:
+            (better if first[1] else worse).append(found)
+    share = round(2 * SHOWN * len(better) / max(1, len(better) + len(worse)))
+    shown = [{**query, "better": True} for query in better[:share]]
+    shown += [{**query, "better": False} for query in worse[: 2 * SHOWN - share]]
+    return [{**query, "better_in_all": len(better), "worse_in_all": len(worse)} for query in shown]

@@ -1,0 +1,122 @@
+"""The whole method, with a language model that says what it was told to, and with the real one."""
+
+import re
+
+import pytest
+
+from pneg import Dialogue, corpora
+from pneg.dialogue import normalised
+from pneg.errors import BackendError
+from pneg.lm import Completion, Embedded, Request, Scripted
+from pneg.negatives import Prompted, add
+
+E = list(corpora.read("starter:demonstrations"))
+DIALOGUES = [Dialogue(str(n), (f"Is number {n} ready?", "Not yet."), ("It will be soon.",)) for n in range(40)]
+
+
+def five_of(request: Request) -> str:
+    """Five good responses that name what was asked, as many as are missing."""
+    number = re.findall(r"Is number (\d+) ready", request.prompt)[-1]
+    first = int(re.findall(r"\n(\d)\.$", request.prompt)[0])
+    lines = [f"{n}. Number {number} has answer {n} today" for n in range(first, 6)]
+    return "\n".join(lines).removeprefix(f"{first}.")
+
+
+def test_five_responses_each_in_order_and_only_its_own_key() -> None:
+    given = [Dialogue(d.id, d.context, d.positives, {"random": ("x",)}) for d in DIALOGUES]
+    written = list(add(Prompted(Scripted(five_of), E), given))
+    assert [dialogue.id for dialogue in written] == [dialogue.id for dialogue in DIALOGUES]
+    assert written[7].negatives == {
+        "random": ("x",),
+        "prompted": tuple(f"Number 7 has answer {n} today" for n in range(1, 6)),
+    }
+
+
+def test_only_what_is_missing_is_written_again() -> None:
+    answers = [
+        " A good one about soup.\n2. There is a ____ here.\n3. Another good one, on bread.\n4. a a a a a",
+        " A third, on butter.\n4. A fourth, on tea.\n5. A fifth, on milk.",
+    ]
+    language_model = Scripted(answers, concurrency=1)
+    source = Prompted(language_model, E)
+    [responses] = source.propose(DIALOGUES[:1], 5)
+    assert responses == (
+        "A good one about soup.",
+        "Another good one, on bread.",
+        "A third, on butter.",
+        "A fourth, on tea.",
+        "A fifth, on milk.",
+    )
+    second = language_model.requests[1].prompt
+    assert second.endswith("\n1. A good one about soup.\n2. Another good one, on bread.\n3.")
+    assert second.startswith(language_model.requests[0].prompt.removesuffix("\n1."))
+    assert language_model.requests[1].sampling.max_tokens < language_model.requests[0].sampling.max_tokens
+    assert language_model.requests[0].seed != language_model.requests[1].seed
+    assert source.counts == {"underscores": 1, "repetition": 1}
+    assert (source.tally.requests, source.tally.regenerated, source.tally.contexts) == (2, 1, 1)
+
+
+def test_a_context_that_cannot_be_filled_says_so_and_is_not_padded() -> None:
+    source = Prompted(Scripted([" The same again."], concurrency=1), E, attempts=3)
+    [responses] = source.propose(DIALOGUES[:1], 5)
+    assert responses == ("The same again.",)
+    # the second and third request ask for number 2 behind the one that was kept, and get it again
+    assert source.counts == {"duplicate": 2, "too few": 4}
+    assert source.tally.requests == 3
+
+
+def test_the_cut_response_is_written_again() -> None:
+    answers = [Completion(" One on soup.\n2. Two on brea", cut=True), " Two on bread.\n3. Three.\n4. Four.\n5. Five."]
+    source = Prompted(Scripted(answers, concurrency=1), E)
+    assert next(source.propose(DIALOGUES[:1], 5)) == ("One on soup.", "Two on bread.", "Three.", "Four.", "Five.")
+    assert source.counts == {"too long": 1}
+
+
+def test_requests_do_not_depend_on_concurrency_or_on_where_a_job_begins() -> None:
+    def requests(concurrency: int, first: int) -> set[tuple[str, int]]:
+        language_model = Scripted(five_of, concurrency)
+        source = Prompted(language_model, E, seed=3, first=first)
+        list(source.propose(DIALOGUES[first:], 5))
+        return {(request.prompt, request.seed) for request in language_model.requests}
+
+    whole = requests(1, 0)
+    assert requests(7, 0) == whole
+    assert len(whole) == 40
+    assert requests(4, 15) < whole
+
+
+def test_dialogues_are_read_lazily() -> None:
+    read = []
+
+    def endless():
+        n = 0
+        while True:
+            read.append(n)
+            yield DIALOGUES[n % 40]
+            n += 1
+
+    proposals = Prompted(Scripted(five_of, concurrency=2), E).propose(endless(), 5)
+    next(proposals)
+    proposals.close()
+    assert len(read) <= 10
+
+
+def test_an_error_of_the_back_end_ends_the_job() -> None:
+    def refuse(_: Request) -> str:
+        raise BackendError("refused", status=401)
+
+    with pytest.raises(BackendError, match="refused"):
+        list(Prompted(Scripted(refuse), E).propose(DIALOGUES, 5))
+
+
+def test_the_embedded_language_model_writes_negatives() -> None:
+    dialogues = list(corpora.read("starter:test"))[:3]
+    source = Prompted(Embedded(concurrency=3), E, demonstration_sets=1)
+    written = list(source.propose(dialogues, 5))
+    for dialogue, responses in zip(dialogues, written, strict=True):
+        forms = [normalised(response) for response in responses]
+        assert len(set(forms)) == len(forms)
+        assert not set(forms) & {normalised(text) for text in (*dialogue.positives, *dialogue.context)}
+    assert sum(map(len, written)) == 15 - source.counts["too few"]
+    assert source.tally.contexts == 3
+    assert source.tally.prompt_tokens > 3 * 200

@@ -1,0 +1,46 @@
+"""Random negatives: uniform, and honest about what a pool cannot give."""
+
+from collections import Counter
+
+import pytest
+
+from pneg import Dialogue
+from pneg.negatives import Random
+
+POOL = [Dialogue(str(n), ("x",), (f"response {n}",)) for n in range(10)]
+STRANGER = Dialogue("s", ("x",), ("something else",))
+
+
+@pytest.mark.parametrize(("count", "place"), [(1, 0), (3, 0), (3, 2)])
+def test_each_response_of_the_pool_is_drawn_equally_often(count: int, place: int) -> None:
+    """The bound is chi-squared's for 9 degrees of freedom at a level of one in a thousand."""
+    drawn = Counter(responses[place] for responses in Random(POOL).propose([STRANGER] * 5000, count))
+    assert len(drawn) == 10
+    assert sum((seen - 500) ** 2 / 500 for seen in drawn.values()) < 27.88
+
+
+def test_the_pool_is_all_positives_of_all_its_dialogues() -> None:
+    pool = [Dialogue("a", ("x",), ("one", "two")), Dialogue("b", ("x",), ()), Dialogue("c", ("x",), ("six",))]
+    [responses] = Random(pool).propose([STRANGER], 3)
+    assert set(responses) == {"one", "two", "six"}
+
+
+def test_a_dialogues_own_positives_are_never_drawn_for_it() -> None:
+    for dialogue, responses in zip(POOL, Random(POOL).propose(POOL, 9), strict=True):
+        assert set(responses) == {f"response {n}" for n in range(10)} - set(dialogue.positives)
+
+
+def test_what_the_pool_cannot_give_is_counted_and_not_padded() -> None:
+    pool = [Dialogue("a", ("x",), ("one", "One!", "two"))]
+    source = Random(pool)
+    assert [sorted(text.casefold().rstrip("!") for text in found) for found in source.propose(POOL, 5)] == (
+        [["one", "two"]] * 10
+    )
+    assert source.counts["too few"] == 30
+    assert source.counts["duplicate"] > 0
+
+
+def test_an_empty_pool_gives_nothing_and_says_so() -> None:
+    source = Random([])
+    assert list(source.propose([STRANGER], 5)) == [()]
+    assert source.counts == {"too few": 5}

@@ -1,0 +1,83 @@
+"""Tiny encoders of three architectures with random weights and a real word-piece or byte-level tokenizer."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pneg import corpora
+
+TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+ARCHITECTURES = ("bert", "roberta", "electra", "mpnet")
+
+
+def _texts() -> list[str]:
+    found = []
+    for dialogue in corpora.read("starter:test"):
+        found += [*dialogue.context, *dialogue.positives, *dialogue.negatives["human"]]
+    return found
+
+
+def _tokenizer(architecture: str) -> Any:
+    import tokenizers
+    import transformers
+
+    if architecture == "roberta":
+        byte_level = tokenizers.ByteLevelBPETokenizer()
+        special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+        byte_level.train_from_iterator(_texts(), vocab_size=600, special_tokens=special, show_progress=False)
+        # what the hub's roberta-base has
+        byte_level._tokenizer.post_processor = tokenizers.processors.RobertaProcessing(
+            ("</s>", 2), ("<s>", 0), trim_offsets=True, add_prefix_space=False
+        )
+        return transformers.PreTrainedTokenizerFast(
+            tokenizer_object=byte_level._tokenizer,
+            bos_token="<s>", cls_token="<s>", sep_token="</s>", eos_token="</s>", pad_token="<pad>",
+            unk_token="<unk>", mask_token="<mask>", model_input_names=["input_ids", "attention_mask"],
+        )  # fmt: skip
+    pieces = tokenizers.BertWordPieceTokenizer(lowercase=True)
+    pieces.train_from_iterator(_texts(), vocab_size=600, show_progress=False)
+    inner = pieces._tokenizer
+    inner.post_processor = tokenizers.processors.BertProcessing(
+        ("[SEP]", inner.token_to_id("[SEP]")), ("[CLS]", inner.token_to_id("[CLS]"))
+    )
+    names = ["input_ids", "attention_mask"]
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]", unk_token="[UNK]", mask_token="[MASK]",
+        model_input_names=names if architecture == "mpnet" else [*names, "token_type_ids"],
+    )  # fmt: skip
+
+
+def _model(architecture: str, tokenizer: Any) -> Any:
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {**TINY, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    if architecture == "roberta":
+        config: Any = transformers.RobertaConfig(**sizes, max_position_embeddings=160, type_vocab_size=1)
+        return transformers.RobertaModel(config)
+    if architecture == "electra":
+        config = transformers.ElectraConfig(**sizes, embedding_size=16, max_position_embeddings=158)
+        return transformers.ElectraModel(config)
+    if architecture == "mpnet":
+        return transformers.MPNetModel(transformers.MPNetConfig(**sizes, max_position_embeddings=160))
+    return transformers.BertModel(transformers.BertConfig(**sizes, max_position_embeddings=158))
+
+
+@pytest.fixture(scope="session")
+def backbones(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The folder of a tiny encoder for each architecture."""
+    home = tmp_path_factory.mktemp("backbones")
+    for architecture in ARCHITECTURES:
+        tokenizer = _tokenizer(architecture)
+        _model(architecture, tokenizer).save_pretrained(home / architecture)
+        tokenizer.save_pretrained(home / architecture)
+    return {architecture: home / architecture for architecture in ARCHITECTURES}
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def backbone(request: pytest.FixtureRequest, backbones: dict[str, Path]) -> Path:
+    """Each of the tiny encoders in turn."""
+    return backbones[request.param]

@@ -1,0 +1,61 @@
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from pneg import Dialogue
+from pneg.errors import DataError
+from pneg.selector.evaluation import evaluate
+
+
+class Told:
+    """Scores responses as they are told to, one lower where the context is hidden from it."""
+
+    history = 2
+
+    def __init__(self, **scores: float) -> None:
+        self.scores = scores
+        self.asked: list[tuple[tuple[str, ...], str]] = []
+
+    def score(self, pairs: Sequence[tuple[tuple[str, ...], str]], *, precision: str) -> np.ndarray:
+        self.asked += pairs
+        return np.array([self.scores[text] if turns != (".",) else float(text == "a") for turns, text in pairs])
+
+
+ONE = Dialogue("1", ("t1", "t2", "t3"), ("p", "q"), {"random": ("a", "b", "c", "a2", "b2", "sixth"), "human": ("a",)})
+TWO = Dialogue("2", ("u1",), ("r",), {"random": ("a", "b")})
+TOLD = {"p": 5, "q": 2, "r": 1, "a": 4, "b": 3, "c": 2, "a2": 0, "b2": 0, "sixth": 9}
+
+
+def test_each_positive_in_turn_against_the_first_five_negatives() -> None:
+    scores = evaluate(Told(**TOLD), [ONE, TWO], ["random", "human"])  # type: ignore[arg-type]
+    random, human = scores["random"], scores["human"]
+    # p ranks 1; q stands behind a and b and ties with c: 3.5; r stands behind a and b: 3
+    assert (random.n, random.candidates, random.skipped) == (3, 6, 0)
+    assert random.recall_at_1 == pytest.approx(1 / 3)
+    assert random.mrr == pytest.approx((1 + 1 / 3.5 + 1 / 3) / 3)
+    # only the first dialogue has a human set: p ranks 1, q ranks 2
+    assert (human.n, human.candidates, human.skipped) == (2, 2, 1)
+    assert human.mrr == pytest.approx((1 + 1 / 2) / 2)
+    # hidden, only "a" is liked: each positive ranks behind it or ties with the others
+    assert human.hidden_recall_at_1 == 0.0
+    assert human.hidden_mrr == pytest.approx(1 / 2)
+    assert set(random.as_json()) == {"r@1", "mrr", "n", "candidates", "ci95", "hidden", "skipped"}
+
+
+def test_the_first_positive_alone() -> None:
+    score = evaluate(Told(**TOLD), [ONE, TWO], ["random"], positive="first")["random"]  # type: ignore[arg-type]
+    assert (score.n, score.recall_at_1) == (2, 0.5)
+
+
+def test_each_pair_is_scored_once_with_the_last_turns_only() -> None:
+    told = Told(**TOLD)
+    evaluate(told, [ONE, TWO], ["random", "human"])  # type: ignore[arg-type]
+    assert len(set(told.asked)) == len(told.asked)
+    assert {turns for turns, _ in told.asked} == {("t2", "t3"), ("u1",), (".",)}
+    assert "sixth" not in {text for _, text in told.asked}
+
+
+def test_a_set_that_is_nowhere_is_named_beside_those_that_are() -> None:
+    with pytest.raises(DataError, match="'bm25'; there are: human, random"):
+        evaluate(Told(**TOLD), [ONE, TWO], ["bm25"])  # type: ignore[arg-type]

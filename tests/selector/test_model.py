@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from pneg import Selector, corpora
+from pneg.errors import DataError, ModelError
+from pneg.selector.model import computing
+
+STARTER = list(corpora.read("starter:test"))
+PAIRS = [(d.context, text) for d in STARTER[:12] for text in (*d.positives, *d.negatives["human"])]
+
+
+@pytest.fixture
+def saved(backbone: Path, tmp_path: Path) -> Path:
+    """A selector of each architecture, saved; its head is random but no longer small."""
+    selector = Selector.create(str(backbone), seed=3, max_length=48)
+    with torch.no_grad():
+        for parameter in selector.model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * 0.1)
+    selector.save(tmp_path / "selector", "# card")
+    return tmp_path / "selector"
+
+
+def test_scores_come_in_the_order_of_the_pairs_and_do_not_depend_on_their_neighbours(saved: Path) -> None:
+    selector = Selector.load(saved)
+    together = selector.score(PAIRS)
+    assert together.dtype == np.float32
+    alone = np.array([selector.score([pair])[0] for pair in PAIRS[:20]])
+    assert np.abs(together[:20] - alone).max() < 1e-5
+    assert np.abs(selector.score(PAIRS[::-1])[::-1] - together).max() < 1e-5
+
+
+def test_transformers_gives_the_same_scores(saved: Path) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(saved)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(saved).eval()
+    selector = Selector.load(saved)
+    joined = [selector.pairs.join(turns[-4:]) for turns, _ in PAIRS]
+    inputs = tokenizer(joined, [text for _, text in PAIRS], padding=True, truncation=True, return_tensors="pt")
+    assert inputs["input_ids"].shape[1] == 48
+    with torch.inference_mode():
+        scores = model(**inputs).logits.squeeze(-1).numpy()
+    assert np.abs(scores - selector.score(PAIRS)).max() < 1e-5
+
+
+def test_sentence_transformers_gives_the_same_scores(saved: Path) -> None:
+    from sentence_transformers import CrossEncoder
+
+    selector = Selector.load(saved)
+    joined = [(selector.pairs.join(turns[-4:]), text) for turns, text in PAIRS]
+    scores = CrossEncoder(str(saved), device="cpu").predict(joined, show_progress_bar=False)
+    assert np.abs(scores - selector.score(PAIRS)).max() < 1e-5
+
+
+def test_ranking_puts_the_best_first_and_keeps_ties_in_order(saved: Path) -> None:
+    selector = Selector.load(saved)
+    candidates = [*STARTER[0].positives, STARTER[0].positives[0]]
+    ranking = selector.rank(STARTER[0].context, candidates)
+    assert [place.score for place in ranking] == sorted((place.score for place in ranking), reverse=True)
+    assert [candidates[place.index] for place in ranking] == [place.candidate for place in ranking]
+    twins = [place.index for place in ranking if place.candidate == candidates[0]]
+    assert twins == [0, 3]
+
+
+def test_bfloat16_scores_are_near_and_leave_the_model_as_it_was(saved: Path) -> None:
+    selector = Selector.load(saved)
+    exact = selector.score(PAIRS)
+    coarse = selector.score(PAIRS, precision="bfloat16")
+    assert coarse.dtype == np.float32
+    assert 0 < np.abs(exact - coarse).max() < 0.05
+    assert np.array_equal(selector.score(PAIRS), exact)
+
+
+def test_computing_restores_the_attention_after_an_error(backbones: dict[str, Path]) -> None:
+    model = Selector.create(str(backbones["bert"]), device="cpu").model
+    before = model.config._attn_implementation
+    with pytest.raises(RuntimeError), computing(model, "bfloat16"):
+        assert model.config._attn_implementation == "eager"
+        raise RuntimeError
+    assert model.config._attn_implementation == before
+
+
+def test_the_head_depends_on_the_seed_alone(backbones: dict[str, Path]) -> None:
+    one, same, other = (Selector.create(str(backbones["bert"]), seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(one.score(PAIRS[:3]), same.score(PAIRS[:3]))
+    assert not np.array_equal(one.score(PAIRS[:3]), other.score(PAIRS[:3]))
+
+
+def test_no_pairs_no_scores(saved: Path) -> None:
+    assert Selector.load(saved).score([]).shape == (0,)
+    assert Selector.load(saved).rank(["hello"], []) == []
+
+
+@pytest.mark.parametrize("context", [[], "Are you hungry?"])
+def test_a_context_that_is_no_list_of_turns_is_refused(context: object, backbones: dict[str, Path]) -> None:
+    with pytest.raises(DataError, match="expected a list of turns"):
+        Selector.create(str(backbones["bert"])).rank(context, ["a"])  # type: ignore[arg-type]
+
+
+def test_a_folder_without_a_selector_is_refused(backbones: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="holds no selector"):
+        Selector.load(backbones["bert"])
+    with pytest.raises(ModelError, match="holds no selector"):
+        Selector.load(tmp_path / "nowhere")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match="cannot be loaded as an encoder"):
+        Selector.create(str(tmp_path))

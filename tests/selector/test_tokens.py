@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import numpy as np
+import transformers
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pneg.selector.tokens import PairTokenizer, buckets
+
+WORDS = st.lists(
+    st.sampled_from("the soup was cold and we waited for a train in Rome".split()), min_size=1, max_size=25
+).map(" ".join)
+
+
+def test_pairs_are_what_the_backbones_own_tokenizer_makes_of_them(backbone: Path) -> None:
+    own = transformers.AutoTokenizer.from_pretrained(backbone, truncation_side="left")
+    pairs = PairTokenizer(transformers.AutoTokenizer.from_pretrained(backbone, truncation_side="left"), max_length=24)
+
+    @given(st.lists(WORDS, min_size=1, max_size=4), WORDS)
+    def check(turns: list[str], response: str) -> None:
+        context = pairs.join(turns)
+        expected = own(context, response, truncation=True, max_length=24)
+        [first, second] = pairs.encode([context, response])
+        batch = pairs.batch([(first, second)])
+        assert batch.input_ids[0].tolist() == expected["input_ids"]
+        assert batch.attention_mask[0].tolist() == expected["attention_mask"]
+        if "token_type_ids" in expected:
+            assert batch.token_type_ids is not None
+            assert batch.token_type_ids[0].tolist() == expected["token_type_ids"]
+        assert pairs.length(len(first), len(second)) == len(expected["input_ids"])
+
+    check()
+
+
+def test_a_batch_is_padded_on_the_right_to_its_longest(backbone: Path) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(backbone)
+    pairs = PairTokenizer(tokenizer, max_length=64)
+    texts = pairs.encode(["the soup was cold", "we waited", "for a train in Rome and then", "yes"])
+    batch = pairs.batch([(texts[0], texts[1]), (texts[2], texts[3])])
+    lengths = batch.attention_mask.sum(1).tolist()
+    assert batch.input_ids.shape == (2, max(lengths))
+    shorter = int(np.argmin(lengths))
+    assert (batch.input_ids[shorter, lengths[shorter] :] == tokenizer.pad_token_id).all()
+
+
+def test_turns_are_joined_by_one_separator_token(backbone: Path) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(backbone)
+    pairs = PairTokenizer(tokenizer, max_length=64)
+    [joined] = pairs.encode([pairs.join(["the soup", "was cold", "today"])])
+    assert joined.tolist().count(tokenizer.sep_token_id) == 2
+
+
+@given(st.lists(st.integers(1, 128), min_size=1, max_size=300), st.integers(128, 4096))
+def test_buckets_hold_every_pair_once_and_few_tokens(lengths: list[int], tokens: int) -> None:
+    found = list(buckets(lengths, tokens))
+    assert sorted(np.concatenate(found).tolist()) == list(range(len(lengths)))
+    for bucket in found:
+        assert len(bucket) * max(lengths[n] for n in bucket) <= tokens
+
+
+def test_little_of_a_bucket_is_padding() -> None:
+    lengths = np.random.default_rng(0).integers(10, 100, size=176)
+    padded = sum(len(bucket) * lengths[bucket].max() for bucket in buckets(lengths, 4096))
+    assert padded <= 1.12 * lengths.sum()
