@@ -45,6 +45,8 @@ def dialogues(file: str | None, default: str, fallback: str = STARTER) -> list[D
 
 def sample(items: list[T], count: int) -> list[T]:
     """As many of them, drawn with a fixed seed."""
+    if not items:
+        sys.exit("no dialogue there has the positives and negatives that this benchmark needs")
     if count > len(items):
         print(f"note: only {len(items)} of {count} contexts are there")
     return random.Random(0).sample(items, min(count, len(items)))

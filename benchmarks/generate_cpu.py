@@ -81,8 +81,8 @@ def main() -> None:
         f"{share} other contexts in each of {options.rounds} interleaved rounds, medians; {COUNT} responses, "
         f"{SHOTS} demonstrations, temperature 0.8. Loading is not timed. Read (from no cache) and written: tokens a "
         f"context. Peer: batches of {BATCH}, left padding, stops behind the fifth response, {NEW_TOKENS} new "
-        "tokens at most, one attempt and no retry, no penalties. Of the peer: of its float32. Limit: what the machine's matrix "
-        f"product would allow for the tokens of '{FIRST}'; llama.cpp multiplies in 8 bits, which may pass it.",
+        "tokens at most, one attempt and no retry, no penalties. Of the peer: of its float32. Limit: what the "
+        f"machine's matrix product would allow for the tokens of '{FIRST}'; llama.cpp multiplies in 8 bits.",
         "xllamacpp",
         "torch",
         "transformers",

@@ -35,7 +35,8 @@ def fetch(names: tuple[str, ...], folder: Path | None, as_json: bool) -> None:
             found[name] = str(models.local_folder(name))
     lines = []
     for name, places in found.items():
-        if isinstance(places, str):
-            lines.append(f"{name}: {places}")
-        lines += [f"{name}:{split}: {file}" for split, file in places.items()] if isinstance(places, dict) else []
+        corpus = corpora.fetch.CORPORA.get(name)
+        lines.append(f"{name} (licence: {corpus.licence})" if corpus else name)
+        files = places.items() if isinstance(places, dict) else [("", places)]
+        lines += [f"  {name}:{split}  {file}" if split else f"  {file}" for split, file in files]
     options.report(found, "\n".join(lines), as_json)

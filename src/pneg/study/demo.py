@@ -38,7 +38,7 @@ class Sizes:
         seed: of everything random.
     """
 
-    contexts: int = 250
+    contexts: int = 200
     demonstration_sets: int = 2
     epochs: int = 3
     learning_rate: float = 1e-4

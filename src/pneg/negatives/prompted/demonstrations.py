@@ -8,7 +8,7 @@ from pneg.negatives.base import draws
 
 SOURCE = "human"
 """The negatives of an example that a demonstration shows."""
-BLOCK = 64
+BLOCK = 128
 """So many contexts in a row share a set, so that their prompts begin alike."""
 
 

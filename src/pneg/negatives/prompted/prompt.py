@@ -24,8 +24,8 @@ def build(demonstrations: Sequence[Dialogue], context: Sequence[str], count: int
 
 
 def stops(count: int) -> tuple[str, ...]:
-    """The texts behind which nothing more is wanted: a response too many, or a new example."""
-    return (f"\n{count + 1}.", "###", '"""')
+    """The texts behind which nothing more is wanted: a response too many, or a new example; four at most."""
+    return (f"\n{count + 1}.", "###", "\nA:", "\nDialogue context:")
 
 
 def _example(context: Sequence[str], responses: Sequence[str], count: int) -> str:

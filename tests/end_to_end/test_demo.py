@@ -1,0 +1,83 @@
+"""`pneg demo` as a user runs it, smaller: real language model, real corpus, real training, real browser page."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pneg import read
+
+SMALL = [sys.executable, "-m", "pneg", "demo", "--limit", "32", "--json"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def stopped(home: Path) -> subprocess.CompletedProcess[str]:
+    """A demo that got Ctrl-C while negatives were written."""
+    with subprocess.Popen([*SMALL, "-o", str(home / "demo")], stderr=subprocess.PIPE, text=True) as process:
+        journal = home / "demo" / "negatives.jsonl.unfinished"
+        while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") > 2):
+            pass
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(SMALL, process.returncode, "", said)
+
+
+@pytest.fixture(scope="module")
+def finished(home: Path, stopped: subprocess.CompletedProcess[str]) -> dict[str, object]:
+    """The same demo, gone on with to the end."""
+    done = subprocess.run([*SMALL, "-o", str(home / "demo")], capture_output=True, text=True, check=True)
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def test_ctrl_c_keeps_what_was_written_and_says_how_to_go_on(
+    home: Path, stopped: subprocess.CompletedProcess[str]
+) -> None:
+    assert stopped.returncode == 1
+    assert "give the same command to go on" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    kept = (home / "demo" / "negatives.jsonl.unfinished").read_bytes()
+    assert kept.count(b"\n") > 2
+
+
+def test_it_goes_on_and_reports_both_selectors_on_both_sets(home: Path, finished: dict) -> None:
+    assert set(finished["scores"]) == {"random", "prompted"}
+    for scores in finished["scores"].values():
+        assert {name: score["n"] for name, score in scores.items()} == {"random": 300, "human": 300}
+        assert all(score["candidates"] == 6 for score in scores.values())
+    written = list(read(home / "demo" / "negatives.jsonl"))
+    assert len(written) == 32
+    assert sum(len(dialogue.negatives["prompted"]) for dialogue in written) >= 150
+    assert not (home / "demo" / "negatives.jsonl.unfinished").exists()
+
+
+def test_a_second_run_takes_what_is_there_and_prints_the_same(home: Path, finished: dict) -> None:
+    before = (home / "demo" / "selector-prompted" / "model.safetensors").stat().st_mtime_ns
+    again = json.loads(subprocess.run([*SMALL, "-o", str(home / "demo")], capture_output=True, check=True).stdout)
+    assert again["scores"] == finished["scores"]
+    assert (home / "demo" / "selector-prompted" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_shows_the_figures(home: Path, finished: dict) -> None:
+    page = (home / "demo" / "index.html").read_text()
+    assert not re.search(r'(src|href)="(?!#)', page)
+    for scores in finished["scores"].values():
+        for score in scores.values():
+            assert f"{score['r@1']:.3f}" in page
+
+
+def test_other_sizes_are_refused_in_the_same_folder(home: Path, finished: dict) -> None:
+    other = [sys.executable, "-m", "pneg", "demo", "--limit", "33", "-o", str(home / "demo")]
+    done = subprocess.run(other, capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 2
+    assert "choose another folder" in done.stderr
