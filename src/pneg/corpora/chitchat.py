@@ -13,6 +13,8 @@ TURNS = (2, 5)
 """A window's context has this many turns, from and to."""
 WORDS = (3, 25)
 """A positive has this many words, from and to: neither a nod nor a letter."""
+TURN_WORDS = 30
+"""No turn of a context has more."""
 
 
 class _Message(msgspec.Struct):
@@ -33,7 +35,7 @@ def read(path: Path, on_bad: OnBad | None = None) -> Iterator[Dialogue]:
     """Read one dialogue a conversation: a window of 2 to 5 turns somewhere in it, and the turn behind it.
 
     What one person writes in a row is one turn. The window is chosen by the conversation's id alone. A
-    conversation is left out when it has no window whose positive has 3 to 25 words.
+    conversation is left out when it has no window whose turns have at most 30 words and whose positive has 3 to 25.
     """
     try:
         conversations = msgspec.json.decode(path.read_bytes(), type=dict[str, _Conversation])
@@ -55,7 +57,7 @@ def _window(name: str, turns: list[str]) -> tuple[int, int] | None:
         start
         for start in range(len(turns) - length)
         if WORDS[0] <= len(turns[start + length].split()) <= WORDS[1]
-        and all(len(turn.split()) <= 3 * WORDS[1] for turn in turns[start : start + length])
+        and all(len(turn.split()) <= TURN_WORDS for turn in turns[start : start + length])
     ]
     if not starts:
         return None

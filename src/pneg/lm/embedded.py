@@ -20,6 +20,10 @@ SILENT = -1
 class Embedded:
     """A GGUF model run by llama.cpp on a free port of the loopback, with a key of its own.
 
+    llama.cpp's own limits on sampling (the 40 likeliest tokens, none under 5% of the likeliest) stay in force. The
+    same seed gives the same text when requests come one at a time; together, which requests share a batch changes
+    sums in their last bits, and with them, now and then, a word.
+
     Args:
         name: a name in `pneg.models.MIRRORED`, or a GGUF file.
         concurrency: requests at a time, each in a slot with a cache of its own.

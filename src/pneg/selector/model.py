@@ -104,8 +104,9 @@ class Selector:
         folder.mkdir(parents=True, exist_ok=True)
         self.pairs.tokenizer.model_max_length = self.pairs.max_length
         self.model.config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
-        self.model.save_pretrained(folder, safe_serialization=True)
-        self.pairs.tokenizer.save_pretrained(folder)
+        with _quiet():
+            self.model.save_pretrained(folder)
+            self.pairs.tokenizer.save_pretrained(folder)
         if card:
             (folder / "README.md").write_text(card, encoding="utf-8")
         settings = {
@@ -177,19 +178,20 @@ class Selector:
         logits: torch.Tensor = self.model(**tensors).logits
         return logits.squeeze(-1)
 
-    def rank(self, context: Sequence[str], candidates: Sequence[str]) -> list[Ranked]:
+    def rank(self, context: Sequence[str], candidates: Sequence[str], *, precision: str = "float32") -> list[Ranked]:
         """Candidates for a context, best first; candidates of equal score keep their order.
 
         Args:
             context: turns, oldest first; persona sentences, if any, before them.
             candidates: any number of responses.
+            precision: as in `score`.
 
         Raises:
             DataError: when the context is empty or is one string.
         """
         if isinstance(context, str) or not context:
             raise DataError(f"the context is {context!r}", "expected a list of turns, at least one")
-        scores = self.score([(context, candidate) for candidate in candidates])
+        scores = self.score([(context, candidate) for candidate in candidates], precision=precision)
         order = np.argsort(-scores, kind="stable")
         return [Ranked(candidates[place], float(scores[place]), int(place)) for place in order]
 
@@ -250,7 +252,7 @@ def _from_folder(folder: Path) -> tuple[Any, Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No warnings that the head is new: it is meant to be."""
+    """No bars, and no warnings that the head is new: it is meant to be."""
     logging: Any = transformers.utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

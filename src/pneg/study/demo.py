@@ -16,7 +16,7 @@ from pneg.lm import Embedded
 from pneg.negatives import Prompted, add
 from pneg.negatives.journal import Journal
 from pneg.selector.evaluation import evaluate
-from pneg.selector.model import Selector
+from pneg.selector.model import Selector, best_precision
 from pneg.selector.training import Recipe, Step, train
 
 SETS = ("random", "human")
@@ -33,16 +33,18 @@ class Sizes:
         contexts: of chitchat, to write negatives for and to train on.
         demonstration_sets: few, so that prompts begin alike and the model reads them once.
         epochs: of training.
+        batch: contexts a step; small, for more steps in the same time.
         learning_rate: higher than the paper's, as there is so little to train on.
         max_length: tokens of a pair.
         seed: of everything random.
     """
 
-    contexts: int = 200
+    contexts: int = 150
     demonstration_sets: int = 2
     epochs: int = 3
+    batch: int = 4
     learning_rate: float = 1e-4
-    max_length: int = 128
+    max_length: int = 96
     seed: int = 0
 
 
@@ -75,6 +77,11 @@ def run(folder: Path, sizes: Sizes, watch: Watch) -> dict[str, Any]:
         DataError: when the folder is of a demo of other sizes.
     """
     _claim(folder, sizes)
+    done = folder / "result.json"
+    if done.exists():
+        watch.say(f"Everything is there already, made in an earlier run; delete {folder} to do it again")
+        earlier: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
+        return earlier
     started = time.monotonic()
     watch.say("Fetching the language model (99 MB), the encoder (91 MB) and the chitchat corpus (40 MB), once")
     models.weights("smollm2-135m")
@@ -88,7 +95,10 @@ def run(folder: Path, sizes: Sizes, watch: Watch) -> dict[str, Any]:
     watch.say("Ranking the starter corpus's 100 test dialogues")
     tests = list(corpora.read("starter:test"))
     scores = {
-        source: {name: score.as_json() for name, score in evaluate(selector, tests, SETS).items()}
+        source: {
+            name: score.as_json()
+            for name, score in evaluate(selector, tests, SETS, precision=best_precision(selector.device)).items()
+        }
         for source, selector in selectors.items()
     }
     dialogues = list(records.read(folder / "negatives.jsonl"))
@@ -105,7 +115,7 @@ def run(folder: Path, sizes: Sizes, watch: Watch) -> dict[str, Any]:
             "ranking": round(time.monotonic() - trained, 1),
         },
     }
-    with records.replacing(folder / "result.json") as stream:
+    with records.replacing(done) as stream:
         stream.write(json.dumps(result, indent=1, ensure_ascii=False).encode())
     return result
 
@@ -155,6 +165,7 @@ def _train(folder: Path, source: str, sizes: Sizes, watch: Watch) -> Selector:
         recipe = Recipe(
             adversarial=(source,),
             epochs=sizes.epochs,
+            batch=sizes.batch,
             learning_rate=sizes.learning_rate,
             max_length=sizes.max_length,
             seed=sizes.seed,
@@ -170,7 +181,10 @@ def _changed_rankings(selectors: dict[str, Selector], tests: list[Dialogue]) -> 
     worse: list[dict[str, Any]] = []
     for dialogue in tests:
         candidates = [dialogue.positives[0], *dialogue.negatives["human"]]
-        ranked = [selector.rank(dialogue.context, candidates) for selector in (before, after)]
+        ranked = [
+            selector.rank(dialogue.context, candidates, precision=best_precision(selector.device))
+            for selector in (before, after)
+        ]
         first = [ranking[0].index == 0 for ranking in ranked]
         found = {
             "context": dialogue.context,

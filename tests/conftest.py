@@ -1,4 +1,4 @@
-"""Tiny encoders of three architectures with random weights and a real word-piece or byte-level tokenizer."""
+"""Tiny encoders of four architectures with random weights and a real word-piece or byte-level tokenizer."""
 
 from pathlib import Path
 from typing import Any
