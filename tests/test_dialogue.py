@@ -186,10 +186,10 @@ def test_a_parquet_file_without_a_column_says_which(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "contents", "says"),
     [
-        ("cut.jsonl.gz", gzip.compress(LINE * 100, mtime=0)[:-12], "gzip data is broken"),
-        ("text.jsonl.gz", LINE, "gzip data is broken"),
-        ("text.parquet", LINE, "not a Parquet file"),
-        ("empty.parquet", b"", "not a Parquet file"),
+        ("cut.jsonl.gz", gzip.compress(LINE * 100, mtime=0)[:-12], "compressed data is broken"),
+        ("text.jsonl.gz", LINE, "compressed data is broken"),
+        ("text.parquet", LINE, "no whole Parquet file"),
+        ("empty.parquet", b"", "no whole Parquet file"),
         ("missing.jsonl", None, "there is no such file"),
         ("missing.jsonl.gz", None, "there is no such file"),
         ("missing.parquet", None, "there is no such file"),

@@ -23,7 +23,7 @@ def test_a_corpus_from_a_folder_can_be_read_by_name_afterwards(pneg: Run, home: 
     ran = pneg("fetch", "starter", "dailydialog++", "--from", tmp_path / "mine")
     stored = home / "corpora" / "dailydialog++" / "test.json"
     assert (ran.status, ran.err) == (0, "")
-    assert ran.out.splitlines()[2:] == [f"dailydialog++:test: {stored}"]
+    assert ran.out.splitlines()[3:] == ["dailydialog++ (licence: CC BY-NC-SA 4.0)", f"  dailydialog++:test  {stored}"]
     assert json.loads(pneg("show", "dailydialog++:test", "--json").out)["dialogues"] == 1
 
 

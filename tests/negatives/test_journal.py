@@ -122,8 +122,11 @@ def test_settings_are_the_same_in_any_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "says"),
     [
-        ([GIVEN[0], replace(GIVEN[1], id="new"), *GIVEN[2:]], "dialogue 2 was d1, the input now has new there"),
-        (GIVEN[1:], "dialogue 1 was d0, the input now has d1 there"),
+        (
+            [GIVEN[0], replace(GIVEN[1], id="new"), *GIVEN[2:]],
+            "dialogue 2 was d1, the input now has another one, new, there",
+        ),
+        (GIVEN[1:], "dialogue 1 was d0, the input now has another one, d1, there"),
         (GIVEN[:1], "dialogue 2 was d1, the input now has nothing there"),
     ],
 )

@@ -2,7 +2,7 @@
 
 import xml.etree.ElementTree as ElementTree
 
-from pneg.web.demo import page
+from pneg.web.demo import page, verdict
 
 
 def score(value: float) -> dict:
@@ -28,9 +28,7 @@ RESULT = {
         "prompted": {"random": score(0.498), "human": score(0.387)},
     },
     "written": {"requests": 300, "contexts": 250, "regenerated": 40, "counts": {"numbering": 12}},
-    "examples": [
-        {"context": ["Hello"], "positives": ["Hi"], "negatives": {"prompted": ["<script>alert(1)</script>"]}}
-    ],
+    "examples": [{"context": ["Hello"], "positives": ["Hi"], "negatives": {"prompted": ["<script>1</script>"]}}],
     "rankings": [query(True), query(False)],
     "seconds": {"writing negatives": 201.4, "ranking": 12.0},
 }
@@ -42,6 +40,13 @@ def test_every_figure_is_on_the_page_as_it_was_measured() -> None:
         assert figure in text
     assert "first in 9 dialogues" in " ".join(text.split())
     assert "lost it in 4" in " ".join(text.split())
+
+
+def test_the_verdict_follows_the_intervals() -> None:
+    assert "0.211 with random negatives and 0.387" in verdict(RESULT["scores"])
+    assert "cannot tell them apart" in verdict(RESULT["scores"])  # .111 to .311 and .287 to .487
+    better = {**RESULT["scores"], "prompted": {"random": score(0.5), "human": score(0.6)}}
+    assert "do not overlap" in verdict(better)
 
 
 def test_texts_of_dialogues_are_never_markup() -> None:

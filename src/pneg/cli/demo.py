@@ -25,7 +25,7 @@ def demo(out: Path, limit: int, seed: int, as_json: bool) -> None:
 
     with needs("demo"):
         from pneg.study.demo import Sizes, Watch, run
-        from pneg.web.demo import NAMES, SETS, page
+        from pneg.web.demo import NAMES, SETS, page, verdict
 
     with Bar() as bar:
         watch = Watch(
@@ -45,7 +45,9 @@ def demo(out: Path, limit: int, seed: int, as_json: bool) -> None:
     for source, scores in result["scores"].items():
         rows += [[NAMES[source], SETS[name], *_figures(score)] for name, score in scores.items()]
     seconds = ", ".join(f"{part} {seconds:.0f} s" for part, seconds in result["seconds"].items())
-    options.report(result, f"{options.table(rows)}\n\n{seconds}\nthe page: {index}", as_json)
+    options.report(
+        result, f"{options.table(rows)}\n\n{verdict(result['scores'])}\n{seconds}\nthe page: {index}", as_json
+    )
 
 
 def _figures(score: dict[str, Any]) -> list[str]:

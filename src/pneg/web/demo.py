@@ -24,7 +24,24 @@ def page(result: Mapping[str, Any]) -> str:
         loader=jinja2.PackageLoader("pneg.web"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.get_template("demo.html")
-    return template.render(result=result, names=NAMES, sets=SETS, plot=_plot(result["scores"]))
+    return template.render(
+        result=result, names=NAMES, sets=SETS, plot=_plot(result["scores"]), verdict=verdict(result["scores"])
+    )
+
+
+def verdict(scores: Mapping[str, Any]) -> str:
+    """What the figures say of the written negatives, in a sentence, whatever it is."""
+    before, after = (scores[source]["human"] for source in ("random", "prompted"))
+    apart = before["ci95"][1] < after["ci95"][0] or after["ci95"][1] < before["ci95"][0]
+    told = (
+        "their 95% intervals do not overlap"
+        if apart
+        else "their 95% intervals overlap: this run cannot tell them apart"
+    )
+    return (
+        f"On the adversarial set R@1 is {before['r@1']:.3f} with random negatives and {after['r@1']:.3f} with written "
+        f"ones besides; {told}."
+    )
 
 
 def _plot(scores: Mapping[str, Any]) -> str:
