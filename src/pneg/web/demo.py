@@ -39,8 +39,8 @@ def verdict(scores: Mapping[str, Any]) -> str:
         else "their 95% intervals overlap: this run cannot tell them apart"
     )
     return (
-        f"On the adversarial set R@1 is {before['r@1']:.3f} with random negatives and {after['r@1']:.3f} with written "
-        f"ones besides; {told}."
+        f"On the adversarial set R@1 is {before['r@1']:.3f} with random negatives and {after['r@1']:.3f} with "
+        f"written ones besides; {told}."
     )
 
 

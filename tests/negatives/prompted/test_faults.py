@@ -25,6 +25,8 @@ DATA = Path(__file__).parents[4] / "shared" / "data" / "dailydialog++"
         ("...", "empty"),
         ("", "empty"),
         ("A: I am hungry too.", "numbering"),
+        ("What is it? B: It is a robot.", "numbering"),
+        ("It is 7 a.m., is the AB: line open?", None),
         ("word " * 3 + " ".join(f"w{n}" for n in range(MOST_WORDS)), "too long"),
         ("there is SOUP", "copy of a positive"),
         ("A little,  what is there?", "copy of a turn"),

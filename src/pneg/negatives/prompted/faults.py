@@ -15,7 +15,7 @@ MOST_WORDS = 60
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 _UNDERSCORES = re.compile(r"_\s?_")
-_TAG = re.compile(r"\s*(?:[AB]\s?:|Dialogue context:)")
+_TAG = re.compile(r"(?:^|\s)[A-D]\s?:\s|Dialogue context:")
 
 
 class Faults:
@@ -41,7 +41,7 @@ class Faults:
             return UNDERSCORES
         if not words:
             return EMPTY
-        if not written.in_order or _TAG.match(written.text):
+        if not written.in_order or _TAG.search(written.text):
             return NUMBERING
         if repeats(words):
             return REPETITION
