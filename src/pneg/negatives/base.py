@@ -75,6 +75,22 @@ class Refusals:
         return None
 
 
+def choose(candidates: Iterable[str], count: int, refusals: Refusals, counts: Counter[str]) -> tuple[str, ...]:
+    """The first `count` candidates that `refusals` lets through; what it refuses, and what is missing, is counted."""
+    chosen: list[str] = []
+    for response in candidates if count else ():
+        reason = refusals.reason(response)
+        if reason is None:
+            chosen.append(response)
+            if len(chosen) == count:
+                break
+        else:
+            counts[reason] += 1
+    if len(chosen) < count:
+        counts[TOO_FEW] += count - len(chosen)
+    return tuple(chosen)
+
+
 def draws(seed: int, name: str, position: int) -> random.Random:
     """Random numbers for the dialogue at a position: the same whatever was drawn for others."""
     return random.Random(f"{seed}/{name}/{position}")

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from pneg.dialogue import Dialogue
-from pneg.negatives.base import TOO_FEW, Refusals
+from pneg.negatives.base import Refusals, choose
 
 
 class Human:
@@ -18,15 +18,4 @@ class Human:
     def propose(self, dialogues: Iterable[Dialogue], count: int) -> Iterator[tuple[str, ...]]:
         """Give at most `count` of each dialogue's human negatives, in their order."""
         for dialogue in dialogues:
-            refusals, chosen = Refusals.of(dialogue), list[str]()
-            for response in dialogue.negatives.get(self.name, ()):
-                if len(chosen) == count:
-                    break
-                reason = refusals.reason(response)
-                if reason is None:
-                    chosen.append(response)
-                else:
-                    self.counts[reason] += 1
-            if len(chosen) < count:
-                self.counts[TOO_FEW] += count - len(chosen)
-            yield tuple(chosen)
+            yield choose(dialogue.negatives.get(self.name, ()), count, Refusals.of(dialogue), self.counts)

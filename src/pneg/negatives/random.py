@@ -6,7 +6,7 @@ from itertools import chain
 from random import Random as Generator
 
 from pneg.dialogue import Dialogue
-from pneg.negatives.base import TOO_FEW, Refusals, draws
+from pneg.negatives.base import Refusals, choose, draws
 
 TRIES = 20
 """How often a draw is repeated for each response wanted before all distinct ones are gone through."""
@@ -35,22 +35,12 @@ class Random:
 
     def draw(self, dialogue: Dialogue, position: int, count: int, refusals: Refusals) -> tuple[str, ...]:
         """Draw `count` responses for the dialogue at `position` that `refusals` lets through."""
-        generator, chosen = draws(self.seed, self.stream, position), list[str]()
+        generator = draws(self.seed, self.stream, position)
         tries = (
             self.responses[int(generator.random() * len(self.responses))]
             for _ in range(count * TRIES if self.responses else 0)
         )
-        for response in chain(tries, self._shuffled(generator)):
-            if len(chosen) == count:
-                break
-            reason = refusals.reason(response)
-            if reason is None:
-                chosen.append(response)
-            else:
-                self.counts[reason] += 1
-        if len(chosen) < count:
-            self.counts[TOO_FEW] += count - len(chosen)
-        return tuple(chosen)
+        return choose(chain(tries, self._shuffled(generator)), count, refusals, self.counts)
 
     def _shuffled(self, generator: Generator) -> Iterator[str]:
         """Every distinct response, for a pool so uniform that draws keep hitting the same ones."""
