@@ -17,6 +17,11 @@ NEVER = Event()
 SMALL = [sys.executable, "-m", "pneg", "demo", "--limit", "32", "--json"]
 
 
+def hearing() -> None:
+    """A child hears Ctrl-C even where its parents were told not to, as jobs in the background are."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("demo")
@@ -25,7 +30,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def stopped(home: Path) -> subprocess.CompletedProcess[str]:
     """A demo that got Ctrl-C while negatives were written."""
-    with subprocess.Popen([*SMALL, "-o", str(home / "demo")], stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*SMALL, "-o", str(home / "demo")], stderr=subprocess.PIPE, text=True, preexec_fn=hearing
+    ) as process:
         journal = home / "demo" / "negatives.jsonl.unfinished"
         while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") > 2):
             NEVER.wait(0.05)

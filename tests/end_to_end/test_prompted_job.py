@@ -94,7 +94,11 @@ def test_a_stopped_job_goes_on_where_it_was(server: Server, tmp_path: Path, how:
     journal = tmp_path / "out.jsonl.unfinished"
     for share in (10, 45, 80):
         with subprocess.Popen(
-            command(server, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"OPENAI_API_KEY": KEY}
+            command(server, out),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={"OPENAI_API_KEY": KEY},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process:
             while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") > share):
                 NEVER.wait(0.05)
