@@ -44,7 +44,7 @@ def test_every_figure_is_on_the_page_as_it_was_measured() -> None:
 
 def test_the_verdict_follows_the_intervals() -> None:
     assert "0.211 with random negatives and 0.387" in verdict(RESULT["scores"])
-    assert "cannot tell them apart" in verdict(RESULT["scores"])  # .111 to .311 and .287 to .487
+    assert "overlap, so take neither for better" in verdict(RESULT["scores"])  # .111 to .311 and .287 to .487
     better = {**RESULT["scores"], "prompted": {"random": score(0.5), "human": score(0.6)}}
     assert "do not overlap" in verdict(better)
 

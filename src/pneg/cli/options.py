@@ -51,10 +51,6 @@ class Input:
             stream.write(line + b"\n")
         click.echo(f"pneg: set aside: {error}", err=True)
 
-    def counted(self) -> int | None:
-        """How many dialogues there will be, where that is known without reading them."""
-        return self.limit
-
     def summary(self) -> dict[str, Any]:
         """What to report about bad lines."""
         return {"bad_lines": self.bad, "bad_lines_file": str(self.aside)} if self.bad else {}

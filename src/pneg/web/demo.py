@@ -33,11 +33,7 @@ def verdict(scores: Mapping[str, Any]) -> str:
     """What the figures say of the written negatives, in a sentence, whatever it is."""
     before, after = (scores[source]["human"] for source in ("random", "prompted"))
     apart = before["ci95"][1] < after["ci95"][0] or after["ci95"][1] < before["ci95"][0]
-    told = (
-        "their 95% intervals do not overlap"
-        if apart
-        else "their 95% intervals overlap: this run cannot tell them apart"
-    )
+    told = "their 95% intervals " + ("do not overlap" if apart else "overlap, so take neither for better")
     return (
         f"On the adversarial set R@1 is {before['r@1']:.3f} with random negatives and {after['r@1']:.3f} with "
         f"written ones besides; {told}."
