@@ -113,7 +113,10 @@ SERVER = ["--lm", "http://127.0.0.1:1/v1", "--model", "m"]
     ("words", "says"),
     [
         (["good.jsonl", *SERVER[:2]], "--lm needs --model NAME"),
-        (["good.jsonl", "--lm", "localhost:8000", "--model", "m"], "begins with http:// or https://"),
+        (
+            ["good.jsonl", "--lm", "localhost:8000", "--model", "m"],
+            "neither transformers nor embedded nor",
+        ),
         (["good.jsonl", "--shots", "-1"], "--shots"),
         (["good.jsonl", "--temperature", "hot"], "--temperature"),
         (["nowhere.jsonl", *SERVER], "nowhere.jsonl: there is no such file"),

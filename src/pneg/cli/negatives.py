@@ -110,9 +110,25 @@ def human(source: str, **common: Any) -> None:
 @click.option(
     "--attempts", type=click.IntRange(1), default=10, show_default=True, help="Requests a context, at most."
 )
-@click.option("--lm", metavar="URL", help="An OpenAI-compatible server, as in http://localhost:8000/v1.")
-@click.option("--model", metavar="NAME", help="The model there; without --lm a GGUF file.  [default: smollm2-135m]")
-@click.option("--concurrency", type=click.IntRange(1), default=8, show_default=True, help="Requests at a time.")
+@click.option(
+    "--lm",
+    default="transformers",
+    show_default=True,
+    metavar="URL",
+    help="An OpenAI-compatible server, as in http://localhost:8000/v1; or `transformers`, a model inside this "
+    "process, on a GPU if there is one; or `embedded`, llama.cpp on the processor.",
+)
+@click.option(
+    "--model",
+    metavar="NAME",
+    help="The model as the server calls it; a hub name or a folder for transformers, a GGUF file for embedded.  "
+    "[default: smollm2-135m]",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1),
+    help="Contexts in work at a time.  [default: 8; transformers 32, on a GPU 256]",
+)
 @click.option("--temperature", type=click.FloatRange(0), default=0.8, show_default=True)
 @click.option("--force", is_flag=True, help="Replace OUT if it is there.")
 def prompted(
@@ -121,16 +137,16 @@ def prompted(
     shots: int,
     demonstration_sets: int,
     attempts: int,
-    lm: str | None,
+    lm: str,
     model: str | None,
-    concurrency: int,
+    concurrency: int | None,
     temperature: float,
     force: bool,
     **common: Any,
 ) -> None:
     """Written by a language model that is shown human-written examples: the paper's method.
 
-    Without --lm the embedded model runs on this machine. With it, the key is read from $OPENAI_API_KEY. A job
+    The model runs on this machine unless --lm says where else; a server's key is read from $OPENAI_API_KEY. A job
     that was stopped goes on where it was when the same command is given again.
     """
     from pneg.lm import Sampling
@@ -194,16 +210,18 @@ def _pool(corpus: str | None, source: str, common: dict[str, Any]) -> Iterator[D
     return islice(corpora.read(corpus or source, on_bad), None if corpus else common["limit"])
 
 
-def _language_model(lm: str | None, model: str | None, concurrency: int) -> "LanguageModel":
-    from pneg.lm import Embedded, OpenAICompatible
+def _language_model(lm: str, model: str | None, concurrency: int | None) -> "LanguageModel":
+    from pneg.lm import Embedded, OpenAICompatible, Transformers
 
-    if lm is None:
-        return Embedded(model or "smollm2-135m", concurrency)
+    if lm == "transformers":
+        return Transformers(model or "smollm2-135m", concurrency or 0)
+    if lm == "embedded":
+        return Embedded(model or "smollm2-135m", concurrency or 8)
+    if not lm.startswith(("http://", "https://")):
+        raise click.UsageError(f"--lm {lm} is neither transformers nor embedded nor an address like http://...")
     if model is None:
         raise click.UsageError("--lm needs --model NAME, the model as the server calls it")
-    if not lm.startswith(("http://", "https://")):
-        raise click.UsageError(f"--lm {lm} is no address; it begins with http:// or https://")
-    return OpenAICompatible(lm, model, concurrency=concurrency)
+    return OpenAICompatible(lm, model, concurrency=concurrency or 8)
 
 
 def _write(

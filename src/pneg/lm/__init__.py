@@ -3,6 +3,7 @@
 from pneg.lm.base import Complete, Completion, LanguageModel, Request, Sampling
 from pneg.lm.client import OpenAICompatible
 from pneg.lm.embedded import Embedded
+from pneg.lm.local import Transformers
 from pneg.lm.scripted import Scripted
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "Request",
     "Sampling",
     "Scripted",
+    "Transformers",
 ]

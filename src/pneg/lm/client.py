@@ -1,7 +1,7 @@
 """Any server that speaks OpenAI's completions protocol."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -32,6 +32,7 @@ class OpenAICompatible:
         concurrency: requests at a time.
         timeout: seconds a request may take.
         retries: how often a request that may yet succeed is sent again.
+        extra: what this server understands besides the protocol, sent with each request.
     """
 
     url: str
@@ -40,6 +41,7 @@ class OpenAICompatible:
     concurrency: int = 8
     timeout: float = 600.0
     retries: int = 4
+    extra: Mapping[str, object] = field(default_factory=dict)
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Complete]:
@@ -53,14 +55,16 @@ class OpenAICompatible:
 
             async def complete(request: Request) -> Completion:
                 try:
-                    return await _complete(client, self.name, request)
+                    return await _complete(client, self.name, request, self.extra)
                 except openai.APIError as error:
                     raise _explained(error, self.url, key) from None
 
             yield complete
 
 
-async def _complete(client: "openai.AsyncOpenAI", model: str, request: Request) -> Completion:
+async def _complete(
+    client: "openai.AsyncOpenAI", model: str, request: Request, extra: Mapping[str, object]
+) -> Completion:
     sampling = request.sampling
     answer = await client.completions.create(
         model=model,
@@ -72,6 +76,7 @@ async def _complete(client: "openai.AsyncOpenAI", model: str, request: Request) 
         max_tokens=sampling.max_tokens,
         stop=list(sampling.stop) or None,
         seed=request.seed,
+        extra_body=dict(extra) or None,
     )
     if not getattr(answer, "choices", None):
         raise BackendError("the server answered without a completion", retryable=True)

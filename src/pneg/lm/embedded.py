@@ -12,6 +12,9 @@ from pneg.errors import ModelError, needs
 from pneg.lm.base import Complete
 from pneg.lm.client import OpenAICompatible
 
+PENALISED = {"repeat_last_n": 16}
+"""llama.cpp counts the prompt's last tokens among those it penalises. So many are the prompt's instruction; with its
+usual 64 it would penalise the words of the context, which are what a negative should share."""
 SILENT = -1
 """llama.cpp's level of talk that shows nothing."""
 
@@ -45,7 +48,11 @@ class Embedded:
         server = await to_thread.run_sync(self._start, key)
         try:
             client = OpenAICompatible(
-                f"{server.listening_address}/v1", self.name, key=key, concurrency=self.concurrency
+                f"{server.listening_address}/v1",
+                self.name,
+                key=key,
+                concurrency=self.concurrency,
+                extra=PENALISED,
             )
             async with client.connect() as complete:
                 yield complete

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pneg import models
+from pneg.devices import best_device
 from pneg.errors import DataError, ModelError, needs
 from pneg.selector.tokens import PairTokenizer, Ragged, Tokens, buckets
 
@@ -196,13 +197,6 @@ class Selector:
         return [Ranked(candidates[place], float(scores[place]), int(place)) for place in order]
 
 
-def best_device() -> str:
-    """The device a selector is put on if none is named."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
 @contextmanager
 def computing(model: Any, precision: str) -> Iterator[None]:
     """The context in which a model's forward passes run in `precision`, with the attention that is fastest there.
@@ -221,16 +215,6 @@ def computing(model: Any, precision: str) -> Iterator[None]:
     finally:
         if model.config._attn_implementation != attention:
             model.set_attn_implementation(attention)
-
-
-def best_precision(device: torch.device) -> str:
-    """`bfloat16` where the device multiplies in it faster than in `float32`, else `float32`."""
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    if device.type == "cpu":
-        able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-        return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
-    return "float32"
 
 
 def _from_folder(folder: Path) -> tuple[Any, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pneg import dialogue as records
+from pneg.devices import best_precision
 from pneg.dialogue import Dialogue
 from pneg.errors import DataError, needs
 from pneg.selector import checkpoint
@@ -22,7 +23,7 @@ from pneg.selector.candidates import EACH, Candidates
 from pneg.selector.card import model_card
 from pneg.selector.dropout import Masks, install
 from pneg.selector.losses import group_softmax
-from pneg.selector.model import MARK, Selector, best_precision, computing
+from pneg.selector.model import MARK, Selector, computing
 from pneg.selector.tokens import Ragged, buckets
 
 with needs("selector"):

@@ -10,13 +10,14 @@ from typing import Any
 
 from pneg import corpora, models
 from pneg import dialogue as records
+from pneg.devices import best_precision
 from pneg.dialogue import Dialogue
 from pneg.errors import DataError
-from pneg.lm import Embedded
+from pneg.lm import Transformers
 from pneg.negatives import Prompted, add
 from pneg.negatives.journal import Journal
 from pneg.selector.evaluation import evaluate
-from pneg.selector.model import Selector, best_precision
+from pneg.selector.model import Selector
 from pneg.selector.training import Recipe, Step, train
 
 SETS = ("random", "human")
@@ -39,7 +40,7 @@ class Sizes:
         seed: of everything random.
     """
 
-    contexts: int = 150
+    contexts: int = 220
     demonstration_sets: int = 2
     epochs: int = 3
     batch: int = 4
@@ -84,7 +85,7 @@ def run(folder: Path, sizes: Sizes, watch: Watch) -> dict[str, Any]:
         return earlier
     started = time.monotonic()
     watch.say("Fetching the language model (99 MB), the encoder (91 MB) and the chitchat corpus (40 MB), once")
-    models.weights("smollm2-135m")
+    models.causal_folder("smollm2-135m")
     models.local_folder("minilm-l6")
     contexts = list(islice(corpora.read("chitchat"), sizes.contexts))
     fetched = time.monotonic()
@@ -140,7 +141,7 @@ def _write_negatives(folder: Path, contexts: list[Dialogue], sizes: Sizes, watch
             f"Writing adversarial negatives for {sizes.contexts} conversations with the embedded language model"
         )
         source = Prompted(
-            Embedded(),
+            Transformers(),
             corpora.read("starter:demonstrations"),
             demonstration_sets=sizes.demonstration_sets,
             seed=sizes.seed,

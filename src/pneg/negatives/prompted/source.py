@@ -99,14 +99,14 @@ class Prompted:
         ):
             free = portal.call(anyio.Semaphore, self.lm.concurrency)
 
-            async def limited(request: Request) -> Completion:
-                async with free:
-                    return await complete(request)
+            async def write(dialogue: Dialogue, position: int, shown: Sequence[Dialogue]) -> tuple[str, ...]:
+                async with free:  # until it is done: what it asks for again is still in the model's cache
+                    return await self._write(complete, dialogue, position, shown, count)
 
             try:
                 for position, dialogue in enumerate(dialogues, self.first):
                     shown = demonstrations.of(dialogue, position)
-                    pending.append(portal.start_task_soon(self._write, limited, dialogue, position, shown, count))
+                    pending.append(portal.start_task_soon(write, dialogue, position, shown))
                     while len(pending) > AHEAD * self.lm.concurrency or (pending and pending[0].done()):
                         yield pending.popleft().result()
                 while pending:

@@ -1,0 +1,138 @@
+"""The language model inside this process: what it writes, beside transformers' own generation."""
+
+import asyncio
+from concurrent.futures import CancelledError
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from pneg.errors import BackendError, ModelError
+from pneg.lm import Completion, Request, Sampling, Transformers
+from pneg.lm.engine import Engine
+from pneg.lm.slots import ATTENTION
+
+GREEDY = Sampling(temperature=0.0, frequency_penalty=0.0, presence_penalty=0.0, max_tokens=24)
+DRAWN = Sampling(temperature=1.0, frequency_penalty=0.0, presence_penalty=0.0, max_tokens=24)
+ALIKE = "The train to the sea leaves at nine in the morning, and the tickets are on the table beside the keys. "
+PROMPTS = [
+    "Who",
+    "Have you seen the dog? It was in the garden when I came home.",
+    *(ALIKE * 2 + rest for rest in ("Shall we go?", "I lost mine.", "Nobody told me that it was so early!")),
+    "Four dollars, please.",
+    ALIKE + "What a pity.",
+    "The soup is cold, the bread is hard and the waiter has gone home.",
+]
+
+
+@pytest.fixture
+def engine(language_model: Path, monkeypatch: pytest.MonkeyPatch):
+    """Three slots for whatever is asked, in float32, as transformers' generation beside it."""
+    model = AutoModelForCausalLM.from_pretrained(language_model, attn_implementation=ATTENTION).eval()
+    engine = Engine(model, AutoTokenizer.from_pretrained(language_model), slots=3, budget=100)
+    yield engine
+    engine.close()
+
+
+def written(engine: Engine, *requests: Request) -> list[Completion]:
+    futures = [engine.submit(request) for request in requests]
+    return [future.result(timeout=60) for future in futures]
+
+
+def test_the_likeliest_tokens_are_those_of_transformers(engine: Engine, language_model: Path) -> None:
+    reference = AutoModelForCausalLM.from_pretrained(language_model, attn_implementation="eager").eval()
+    tokenizer = AutoTokenizer.from_pretrained(language_model)
+    expected = []
+    for prompt in PROMPTS:
+        inputs = tokenizer(prompt, return_tensors="pt")
+        output = reference.generate(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            max_new_tokens=24,
+            do_sample=False,
+        )
+        expected.append(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
+    found = written(engine, *(Request(prompt, GREEDY, 0) for prompt in PROMPTS))
+    assert [completion.text for completion in found] == expected
+    assert len(set(expected)) > 4
+    again = written(engine, *(Request(prompt, GREEDY, 0) for prompt in PROMPTS[::-1]))
+    assert [completion.text for completion in again] == expected[::-1]
+
+
+def test_prompts_that_begin_alike_are_read_once(engine: Engine) -> None:
+    found = written(engine, *(Request(prompt, GREEDY, 0) for prompt in PROMPTS[2:5]))
+    common = len(engine.tokenizer(ALIKE * 2)["input_ids"])
+    assert sorted(completion.cached_tokens for completion in found)[0] == 0
+    assert all(completion.cached_tokens >= common - 2 for completion in found[1:])
+    assert all(completion.cached_tokens < completion.prompt_tokens for completion in found)
+
+
+def test_a_sample_depends_on_its_seed_and_not_on_its_company(engine: Engine) -> None:
+    requests = [Request(prompt, DRAWN, seed) for seed, prompt in enumerate(PROMPTS)]
+    together = written(engine, *requests)
+    alone = [written(engine, request)[0] for request in requests]
+    assert [completion.text for completion in together] == [completion.text for completion in alone]
+    other = written(engine, *(Request(prompt, DRAWN, seed + 100) for seed, prompt in enumerate(PROMPTS)))
+    assert [completion.text for completion in other] != [completion.text for completion in alone]
+
+
+def test_a_completion_ends_before_its_first_stop_text(engine: Engine) -> None:
+    [whole] = written(engine, Request(PROMPTS[1], GREEDY, 0))
+    assert whole.cut
+    assert whole.completion_tokens == 24
+    stop = whole.text[7:10]
+    [stopped] = written(engine, Request(PROMPTS[1], Sampling(0.0, 1.0, 0.0, 0.0, 24, ("never found", stop)), 0))
+    assert stopped.text == whole.text[: whole.text.index(stop)]
+    assert not stopped.cut
+    assert stopped.completion_tokens < 24
+
+
+def test_a_prompt_that_is_too_long_is_refused_alone(engine: Engine) -> None:
+    good, bad = engine.submit(Request("Who", GREEDY, 0)), engine.submit(Request("Who is it? " * 100, GREEDY, 0))
+    with pytest.raises(BackendError, match="more than the 256 the model can hold; take fewer --shots") as caught:
+        bad.result(timeout=60)
+    assert not caught.value.retryable
+    assert good.result(timeout=60).completion_tokens == 24
+
+
+def test_a_model_that_fails_leaves_nobody_waiting(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_memory(*_: object) -> None:
+        raise torch.OutOfMemoryError("too much")
+
+    monkeypatch.setattr(engine, "_forward", out_of_memory)
+    futures = [engine.submit(Request(prompt, GREEDY, 0)) for prompt in PROMPTS]
+    for future in futures:
+        with pytest.raises(BackendError, match="ran out of memory; lower --concurrency"):
+            future.result(timeout=60)
+
+
+def test_closing_cancels_what_is_in_work(engine: Engine) -> None:
+    endless = Sampling(temperature=1.0, max_tokens=200)
+    futures = [engine.submit(Request(prompt, endless, 0)) for prompt in PROMPTS * 5]
+    engine.close()
+    with pytest.raises(CancelledError):
+        futures[-1].result(timeout=60)
+
+
+def test_a_folder_that_holds_no_language_model_is_named(backbones: dict[str, Path], tmp_path: Path) -> None:
+    async def connect() -> None:
+        async with Transformers(str(tmp_path)).connect():
+            raise AssertionError("nothing to connect to")
+
+    with pytest.raises(ModelError, match=f"{tmp_path} is no causal language model"):
+        asyncio.run(connect())
+
+
+def test_the_default_model_knows_what_it_learned() -> None:
+    async def ask() -> list[Completion]:
+        async with Transformers(concurrency=2).connect() as complete:
+            paris = Request("The capital of France is", Sampling(0.0, max_tokens=6), 1)
+            count = Request("1, 2, 3, 4,", Sampling(0.0, max_tokens=20, stop=(" 7",)), 1)
+            return list(await asyncio.gather(complete(paris), complete(count)))
+
+    paris, count = asyncio.run(ask())
+    assert "Paris" in paris.text
+    assert "6" in count.text
+    assert "7" not in count.text
+    assert not count.cut
