@@ -1,8 +1,8 @@
 """Contexts a second for five good negatives each on the processor, beside transformers.
 
-smollm2-135m with two demonstrations, which are drawn for each context or shared by 64 contexts in a row. pneg's
+smollm2-135m with two demonstrations, which are drawn for each context or shared by 128 contexts in a row. pneg's
 time is from the first request to the last answer, retries included. The peer writes once, on the same weights
-de-quantised; transformers needs the package gguf to read them.
+de-quantised.
 """
 
 import time
@@ -15,7 +15,7 @@ from typing import Any
 import common
 from pneg import models
 from pneg.dialogue import Dialogue
-from pneg.lm import Complete, Completion, Embedded, Request
+from pneg.lm import Complete, Completion, Embedded, LanguageModel, Request, Transformers
 from pneg.negatives.prompted import Prompted, prompt
 from pneg.negatives.prompted.demonstrations import BLOCK, SOURCE, Demonstrations
 from pneg.negatives.prompted.faults import Faults
@@ -51,9 +51,11 @@ def main() -> None:
     share = len(chosen) // options.rounds
     parts = [chosen[number * share : (number + 1) * share] for number in range(options.rounds)]
     contenders = {
-        "pneg, own demonstrations": lambda n: _pneg(parts[n], n, examples, sets=0, attempts=10),
-        "pneg, shared demonstrations (8 sets)": lambda n: _pneg(parts[n], n, examples, sets=8, attempts=10),
-        FIRST: lambda n: _pneg(parts[n], n, examples, sets=0, attempts=1),
+        "pneg, own demonstrations": lambda n: _pneg(Transformers(), parts[n], n, examples, sets=0, attempts=10),
+        "pneg, shared demonstrations (8 sets)": lambda n: _pneg(Transformers(), parts[n], n, examples, 8, 10),
+        FIRST: lambda n: _pneg(Transformers(), parts[n], n, examples, sets=0, attempts=1),
+        "pneg, llama.cpp, own demonstrations": lambda n: _pneg(Embedded(), parts[n], n, examples, 0, 10),
+        "pneg, llama.cpp, shared demonstrations": lambda n: _pneg(Embedded(), parts[n], n, examples, 8, 10),
     }
     for precision in ("float32", "bfloat16"):
         contenders[f"transformers, {precision}, one attempt"] = _peer(parts, examples, precision)
@@ -82,7 +84,8 @@ def main() -> None:
         f"{SHOTS} demonstrations, temperature 0.8. Loading is not timed. Read (from no cache) and written: tokens a "
         f"context. Peer: batches of {BATCH}, left padding, stops behind the fifth response, {NEW_TOKENS} new "
         "tokens at most, one attempt and no retry, no penalties. Of the peer: of its float32. Limit: what the "
-        f"machine's matrix product would allow for the tokens of '{FIRST}'; llama.cpp multiplies in 8 bits.",
+        f"machine's matrix product would allow for the tokens of '{FIRST}'; llama.cpp multiplies "
+        "in 8 bits, pneg otherwise in bfloat16 where the processor does.",
         "xllamacpp",
         "torch",
         "transformers",
@@ -92,7 +95,7 @@ def main() -> None:
 class Clocked:
     """A language model that notes when its first request began and when its last answer came."""
 
-    def __init__(self, lm: Embedded) -> None:
+    def __init__(self, lm: LanguageModel) -> None:
         self.lm, self.name, self.concurrency = lm, lm.name, lm.concurrency
         self.began = self.ended = 0.0
 
@@ -110,8 +113,10 @@ class Clocked:
             yield timed
 
 
-def _pneg(part: list[Dialogue], number: int, examples: list[Dialogue], sets: int, attempts: int) -> Round:
-    lm = Clocked(Embedded(MODEL))
+def _pneg(
+    model: LanguageModel, part: list[Dialogue], number: int, examples: list[Dialogue], sets: int, attempts: int
+) -> Round:
+    lm = Clocked(model)
     source = Prompted(
         lm,
         examples,
@@ -130,10 +135,9 @@ def _peer(parts: list[list[Dialogue]], examples: list[Dialogue], precision: str)
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    file = models.weights(MODEL)
-    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    tokenizer.padding_side = "left"
-    model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=getattr(torch, precision))
+    folder = models.causal_folder(MODEL)
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, precision))
     stops = list(prompt.stops(COUNT))
 
     def write(number: int) -> Round:
@@ -143,7 +147,7 @@ def _peer(parts: list[list[Dialogue]], examples: list[Dialogue], precision: str)
         started = time.perf_counter()
         for batch in _batches(parts[number]):
             shown = [demonstrations.of(item, number * BLOCK + place) for place, item in batch]
-            prompts = [prompt.build(own, item.context, COUNT) for own, (_, item) in zip(shown, batch, strict=True)]
+            prompts = [prompt.build(own, item, COUNT) for own, (_, item) in zip(shown, batch, strict=True)]
             inputs = tokenizer(prompts, return_tensors="pt", padding=True)
             length = inputs["input_ids"].shape[1]
             with torch.inference_mode():

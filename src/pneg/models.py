@@ -3,9 +3,11 @@
 import os
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pneg import cache
 from pneg.errors import ModelError, needs
@@ -150,12 +152,30 @@ def causal_folder(name: str) -> Path:
             from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
         dense = GgufConfig(dequantize=True)
-        AutoModelForCausalLM.from_pretrained(
-            file.parent, gguf_file=file.name, dtype=torch.bfloat16, quantization_config=dense
-        ).save_pretrained(made)
-        AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(made)
+        with quiet():
+            AutoModelForCausalLM.from_pretrained(
+                file.parent, gguf_file=file.name, dtype=torch.bfloat16, quantization_config=dense
+            ).save_pretrained(made)
+            AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(made)
 
     return cache.stored(f"models/{name}-dequantised", dequantise)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """transformers loads and saves without bars, and without warnings that a head is new: it is meant to be."""
+    with needs("transformers"):
+        from transformers.utils import logging
+    talk: Any = logging
+    level, bars = talk.get_verbosity(), talk.is_progress_bar_enabled()
+    talk.set_verbosity_error()
+    talk.disable_progress_bar()
+    try:
+        yield
+    finally:
+        talk.set_verbosity(level)
+        if bars:
+            talk.enable_progress_bar()
 
 
 def _known() -> str:

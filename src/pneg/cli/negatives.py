@@ -99,7 +99,26 @@ def human(source: str, **common: Any) -> None:
     metavar="FILE",
     help="The example set E: dialogues with human negatives.",
 )
-@click.option("--shots", type=click.IntRange(0), default=2, show_default=True, help="Demonstrations a prompt (k).")
+@click.option(
+    "--example-fraction",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="How much of E is taken; .001 lies within .01.",
+)
+@click.option("--reuse", is_flag=True, help="Let what was written join E.")
+@click.option(
+    "--shots",
+    type=click.IntRange(0),
+    help="Demonstrations a prompt (k).  [default: 2; 0, and nothing else, for implicit]",
+)
+@click.option(
+    "--instruction",
+    type=click.Choice(["direct", "positive", "implicit"]),
+    default="direct",
+    show_default=True,
+    help="Ask for a list; show a positive and ask for a list; tell a story that one awkward response ends.",
+)
 @click.option(
     "--demonstration-sets",
     type=click.IntRange(0),
@@ -134,7 +153,10 @@ def human(source: str, **common: Any) -> None:
 def prompted(
     source: str,
     examples: str,
-    shots: int,
+    example_fraction: float,
+    reuse: bool,
+    shots: int | None,
+    instruction: str,
     demonstration_sets: int,
     attempts: int,
     lm: str,
@@ -156,18 +178,24 @@ def prompted(
     out: Path = common["out"]
     if out.exists() and not force:
         raise DataError("it is there already", "choose another output, or add --force to replace it", file=out)
+    if instruction == "implicit" and shots:
+        raise click.UsageError("--instruction implicit shows no demonstrations: leave --shots away")
     language_model = _language_model(lm, model, concurrency)
     written = Prompted(
         language_model,
         options.Input(examples),
-        shots=shots,
+        shots=2 if shots is None else shots,
+        instruction=instruction,
+        example_fraction=example_fraction,
+        reuse=reuse,
         demonstration_sets=demonstration_sets,
         attempts=attempts,
         sampling=Sampling(temperature=temperature),
         seed=common["seed"],
     )
     settings = {
-        "examples": examples, "shots": shots, "demonstration_sets": demonstration_sets, "attempts": attempts,
+        "examples": examples, "example_fraction": example_fraction, "reuse": reuse, "shots": written.shots,
+        "instruction": instruction, "demonstration_sets": demonstration_sets, "attempts": attempts,
         "lm": lm, "model": language_model.name, "temperature": temperature,
         "count": common["count"], "seed": common["seed"],
     }  # fmt: skip
@@ -175,7 +203,7 @@ def prompted(
     dialogues = options.Input(source, common["limit"], options.aside_of(common["skip_bad"], out))
 
     def job(remaining: Iterator[Dialogue], first: int) -> Iterator[Dialogue]:
-        written.first = first
+        written.first, written.earlier = first, journal.finished()
         return add(written, remaining, common["count"])
 
     resumed = len(journal)

@@ -75,10 +75,11 @@ class Transformers:
         folder = models.causal_folder(self.name)
         device = torch.device(self.device or "cpu")
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-            model = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=getattr(torch, best_precision(device)), attn_implementation=ATTENTION
-            )
+            with models.quiet():
+                tokenizer = AutoTokenizer.from_pretrained(folder)
+                model = AutoModelForCausalLM.from_pretrained(
+                    folder, dtype=getattr(torch, best_precision(device)), attn_implementation=ATTENTION
+                )
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{self.name} is no causal language model: {str(error).splitlines()[0]}") from error
         model.to(device).eval()  # type: ignore[arg-type]

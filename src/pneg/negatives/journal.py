@@ -49,12 +49,12 @@ class Journal:
     def _run(self, remaining: Iterator[Dialogue], job: Job) -> Iterator[Dialogue]:
         done = self._done()
         with self.path.open("ab") as stream:
-            yield from self._finished(done, remaining)
+            yield from self._again(done, remaining)
             for dialogue in job(remaining, done):
                 stream.write(records.dump(dialogue))
                 stream.flush()
                 yield dialogue
-        records.write(self.out, self._read())
+        records.write(self.out, self.finished())
         self.path.unlink()
 
     def __len__(self) -> int:
@@ -88,8 +88,8 @@ class Journal:
             stream.truncate(end)
         return done
 
-    def _finished(self, done: int, remaining: Iterator[Dialogue]) -> Iterator[Dialogue]:
-        for number, finished in zip(range(done), self._read(), strict=False):
+    def _again(self, done: int, remaining: Iterator[Dialogue]) -> Iterator[Dialogue]:
+        for number, finished in zip(range(done), self.finished(), strict=False):
             given = next(remaining, None)
             if given is None or _told(given) != _told(finished):
                 found = "nothing" if given is None else f"another one, {given.id},"
@@ -100,7 +100,14 @@ class Journal:
                 )
             yield finished
 
-    def _read(self) -> Iterator[Dialogue]:
+    def finished(self) -> Iterator[Dialogue]:
+        """The dialogues that are done.
+
+        Raises:
+            DataError: when one cannot be read.
+        """
+        if not self.path.exists():
+            return
         for number, line in records.lines(self.path):
             if number > 1:
                 try:

@@ -105,7 +105,7 @@ class Selector:
         folder.mkdir(parents=True, exist_ok=True)
         self.pairs.tokenizer.model_max_length = self.pairs.max_length
         self.model.config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
-        with _quiet():
+        with models.quiet():
             self.model.save_pretrained(folder)
             self.pairs.tokenizer.save_pretrained(folder)
         if card:
@@ -218,7 +218,7 @@ def computing(model: Any, precision: str) -> Iterator[None]:
 
 
 def _from_folder(folder: Path) -> tuple[Any, Any]:
-    with _quiet():
+    with models.quiet():
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, use_fast=True, truncation_side="left")
             config = transformers.AutoConfig.from_pretrained(folder, num_labels=1)
@@ -232,18 +232,3 @@ def _from_folder(folder: Path) -> tuple[Any, Any]:
     if not tokenizer.is_fast or tokenizer.sep_token is None or tokenizer.pad_token_id is None:
         raise ModelError(f"{folder} has no fast tokenizer with a separator and a padding token; take an encoder")
     return model, tokenizer
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No bars, and no warnings that the head is new: it is meant to be."""
-    logging: Any = transformers.utils.logging
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

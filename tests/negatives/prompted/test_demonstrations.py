@@ -55,3 +55,16 @@ def test_examples_with_too_few_negatives_are_left_out_and_too_small_a_set_is_ref
 
 def test_no_shots_need_no_examples() -> None:
     assert Demonstrations([], count=5, shots=0, sets=0, seed=0).of(TARGET, 0) == ()
+
+
+def test_a_smaller_fraction_lies_within_a_larger_one() -> None:
+    taken = [
+        {example.id for example in Demonstrations(E, 5, 2, 0, seed=4, fraction=fraction).examples}
+        for fraction in (0.3, 0.41, 0.9, 1.0)
+    ]
+    assert [len(ids) for ids in taken] == [3, 5, 9, 10]
+    assert taken[0] < taken[1] < taken[2] < taken[3]
+    other = {example.id for example in Demonstrations(E, 5, 2, 0, seed=5, fraction=0.41).examples}
+    assert other != taken[1]
+    with pytest.raises(DataError, match=r"the example set has 1 dialogues.*or a greater --example-fraction"):
+        Demonstrations(E, 5, 2, 0, seed=4, fraction=0.1)

@@ -77,10 +77,10 @@ SECOND = Dialogue(
         )
     },
 )
-TARGET = (
-    "Paul, a company called me for an interview.",
-    "That\u2019s great! You need to prepare for it.",
-    "How?",
+TARGET = Dialogue(
+    "3",
+    ("Paul, a company called me for an interview.", "That\u2019s great! You need to prepare for it.", "How?"),
+    ("You need to know something about the company.",),
 )
 
 
@@ -96,9 +96,46 @@ def test_what_was_kept_stands_in_the_prompt_and_the_next_number_is_asked_for() -
 
 
 def test_a_turn_with_line_breaks_stays_one_line() -> None:
-    assert "A: one two\n" in prompt.build([], ["one\n two"], 5)
+    assert "A: one two\n" in prompt.build([], Dialogue("4", ("one\n two",), ()), 5)
 
 
 def test_another_count_is_asked_for_in_words() -> None:
-    assert "Create three irrelevant responses" in prompt.build([], ["Hello."], 3)
+    assert "Create three irrelevant responses" in prompt.build([], Dialogue("4", ("Hello.",), ()), 3)
     assert prompt.stops(3)[0] == "\n4."
+
+
+def test_the_positive_instruction_of_appendix_i_shows_the_first_positive_in_every_example() -> None:
+    first, second = (
+        Dialogue(example.id, example.context, (f"Positive {example.id}", "Another"), example.negatives)
+        for example in (FIRST, SECOND)
+    )
+    asked = "Create five irrelevant"
+    golden, *parts = GOLDEN.split(asked)
+    for part, positive in zip(parts, ["Positive 1", "Positive 2", TARGET.positives[0]], strict=True):
+        golden += f"Relevant response: {positive}\n{asked}{part}"
+    assert prompt.build([first, second], TARGET, 5, instruction="positive") == golden
+
+
+def test_the_implicit_instruction_of_appendix_i_tells_what_whose_turn_it_is_says() -> None:
+    b_speaks = '''\
+###
+Dialogue context:
+"""
+A: Paul, a company called me for an interview.
+B: That\u2019s great! You need to prepare for it.
+A: How?
+"""
+Suddenly, B makes an awkward response. The response appears to be okay at first glance, but it's irrelevant to \
+the conversation.
+B:'''
+    assert prompt.build([FIRST], TARGET, 5, ["kept"], "implicit") == b_speaks
+    a_speaks = prompt.build([], Dialogue("4", TARGET.context[:2], ()), 5, instruction="implicit")
+    assert a_speaks.endswith(
+        "\nSuddenly, A makes an awkward response." + b_speaks.split("response.", 1)[1][:-2] + "A:"
+    )
+    assert "\n" in prompt.stops(5, "implicit")
+
+
+def test_persona_sentences_stand_before_the_turns() -> None:
+    built = prompt.build([], Dialogue("4", ("Hello.",), (), {}, ("I like tea.", "I am  tall.")), 5)
+    assert built.startswith('###\nDialogue context:\n"""\nI like tea.\nI am tall.\nA: Hello.\n"""\n')

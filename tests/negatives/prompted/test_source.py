@@ -1,14 +1,16 @@
 """The whole method, with a language model that says what it was told to, and with the real one."""
 
 import re
+from collections.abc import Sequence
 
 import pytest
 
 from pneg import Dialogue, corpora
 from pneg.dialogue import normalised
 from pneg.errors import BackendError
-from pneg.lm import Completion, Embedded, Request, Scripted
+from pneg.lm import Completion, Embedded, Request, Scripted, Transformers
 from pneg.negatives import Prompted, add
+from pneg.negatives.prompted.source import REUSED_AFTER
 
 E = list(corpora.read("starter:demonstrations"))
 DIALOGUES = [Dialogue(str(n), (f"Is number {n} ready?", "Not yet."), ("It will be soon.",)) for n in range(40)]
@@ -85,6 +87,56 @@ def test_requests_do_not_depend_on_concurrency_or_on_where_a_job_begins() -> Non
     assert requests(4, 15) < whole
 
 
+def test_the_implicit_instruction_asks_for_one_response_at_a_time_and_shows_nothing() -> None:
+    answers = [
+        " Ready for what?",
+        "",
+        " Number nine is not.",
+        " I sold it.\n",
+        " Red ____ one.",
+        " Never.",
+        " Yesterday.",
+    ]
+    language_model = Scripted(answers, concurrency=1)
+    source = Prompted(language_model, E, instruction="implicit")
+    [responses] = source.propose(DIALOGUES[:1], 5)
+    assert responses == ("Ready for what?", "Number nine is not.", "I sold it.", "Never.", "Yesterday.")
+    assert source.counts == {"empty": 1, "underscores": 1}
+    assert len({request.prompt for request in language_model.requests}) == 1
+    assert len({request.seed for request in language_model.requests}) == 7
+    assert (source.tally.requests, source.tally.regenerated) == (7, 1)
+
+
+def test_an_unknown_instruction_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected one of direct, positive, implicit"):
+        Prompted(Scripted([]), E, instruction="indirect")
+
+
+def reusing(concurrency: int, many: list[Dialogue], first: int = 0, earlier: Sequence[Dialogue] = ()):
+    language_model = Scripted(five_of, concurrency)
+    source = Prompted(language_model, E[:3], seed=1, reuse=True, first=first, earlier=earlier)
+    return list(add(source, many[first:])), {(r.prompt, r.seed) for r in language_model.requests}
+
+
+def test_what_was_written_joins_the_examples_whoever_is_done_first_and_whenever_a_job_goes_on() -> None:
+    many = [
+        Dialogue(str(n), (f"Is number {n} ready?", "Not yet."), ("It will be soon.",))
+        for n in range(2 * REUSED_AFTER + 20)
+    ]
+    written, requests = reusing(1, many)
+    before = [prompt for prompt, _ in requests if re.findall(r"Is number (\d+) ready", prompt)[:-1]]
+    assert before
+    targets = [int(re.findall(r"Is number (\d+) ready", prompt)[-1]) for prompt in before]
+    assert min(targets) >= REUSED_AFTER
+    shown = [int(n) for prompt in before for n in re.findall(r"Is number (\d+) ready", prompt)[:-1]]
+    assert max(shown) >= REUSED_AFTER  # by the third part those of the second have joined
+    assert reusing(7, many) == (written, requests)
+    for stop in (REUSED_AFTER - 5, REUSED_AFTER, 2 * REUSED_AFTER + 3):
+        again, rest = reusing(3, many, stop, written[:stop])
+        assert again == written[stop:]
+        assert rest < requests
+
+
 def test_dialogues_are_read_lazily() -> None:
     read = []
 
@@ -109,9 +161,12 @@ def test_an_error_of_the_back_end_ends_the_job() -> None:
         list(Prompted(Scripted(refuse), E).propose(DIALOGUES, 5))
 
 
-def test_the_embedded_language_model_writes_negatives() -> None:
+@pytest.mark.parametrize(
+    "language_model", [Embedded(concurrency=3), Transformers(concurrency=3)], ids=lambda lm: type(lm).__name__
+)
+def test_a_real_language_model_writes_negatives(language_model: Embedded | Transformers) -> None:
     dialogues = list(corpora.read("starter:test"))[:3]
-    source = Prompted(Embedded(concurrency=3), E, demonstration_sets=1)
+    source = Prompted(language_model, E, demonstration_sets=1)
     written = list(source.propose(dialogues, 5))
     for dialogue, responses in zip(dialogues, written, strict=True):
         forms = [normalised(response) for response in responses]

@@ -1,4 +1,4 @@
-"""The prompt, character for character that of section 2.2 and Appendix G of the paper."""
+"""The prompts, character for character those of section 2.2 and Appendices G and I of the paper."""
 
 from collections.abc import Sequence
 
@@ -6,33 +6,62 @@ from pneg.dialogue import Dialogue
 from pneg.negatives.prompted.demonstrations import SOURCE
 
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-DIRECT = "Create {number} irrelevant responses containing keywords of the given dialogue context:"
+ASKED = "Create {number} irrelevant responses containing keywords of the given dialogue context:"
+REFERENCE = "Relevant response: {positive}"
+SUDDENLY = (
+    "Suddenly, {speaker} makes an awkward response. The response appears to be okay at first glance, but it's "
+    "irrelevant to the conversation."
+)
+
+DIRECT, POSITIVE, IMPLICIT = "direct", "positive", "implicit"
+INSTRUCTIONS = (DIRECT, POSITIVE, IMPLICIT)
+"""I_dir asks for a list, I_pos shows the first positive before; I_imp tells a story that one response ends."""
 
 
-def build(demonstrations: Sequence[Dialogue], context: Sequence[str], count: int, kept: Sequence[str] = ()) -> str:
-    """The prompt for a context, ready to be continued behind the number of the next response.
+def build(
+    demonstrations: Sequence[Dialogue],
+    dialogue: Dialogue,
+    count: int,
+    kept: Sequence[str] = (),
+    instruction: str = DIRECT,
+) -> str:
+    """The prompt for a dialogue, ready to be continued behind the number of the next response.
+
+    Persona sentences, where there are any, stand before the turns.
 
     Args:
-        demonstrations: each with at least `count` human negatives, which are shown.
-        context: turns, oldest first.
+        demonstrations: each with at least `count` human negatives, which are shown; `implicit` shows none.
+        dialogue: with the context, and for `positive` a positive.
         count: responses in a list.
         kept: responses that were written already; only those that are missing are asked for.
+        instruction: one of `INSTRUCTIONS`.
     """
-    shown = [_example(example.context, example.negatives[SOURCE][:count], count) for example in demonstrations]
-    asked = _example(context, kept, count)
-    return "\n".join([*shown, asked]) + f"\n{len(kept) + 1}."
+    if instruction == IMPLICIT:
+        speaker = _speaker(len(dialogue.context))
+        return "\n".join([*_context(dialogue), SUDDENLY.format(speaker=speaker), f"{speaker}:"])
+    shown = [_example(example, example.negatives[SOURCE][:count], count, instruction) for example in demonstrations]
+    return "\n".join([*shown, _example(dialogue, kept, count, instruction)]) + f"\n{len(kept) + 1}."
 
 
-def stops(count: int) -> tuple[str, ...]:
+def stops(count: int, instruction: str = DIRECT) -> tuple[str, ...]:
     """The texts behind which nothing more is wanted: a response too many, or a new example; four at most."""
-    return (f"\n{count + 1}.", "###", "\nA:", "\nDialogue context:")
+    return ("\n", "###") if instruction == IMPLICIT else (f"\n{count + 1}.", "###", "\nA:", "\nDialogue context:")
 
 
-def _example(context: Sequence[str], responses: Sequence[str], count: int) -> str:
-    turns = [f"{'AB'[place % 2]}: {_one_line(turn)}" for place, turn in enumerate(context)]
+def _example(dialogue: Dialogue, responses: Sequence[str], count: int, instruction: str) -> str:
+    reference = [REFERENCE.format(positive=_one_line(dialogue.positives[0]))] if instruction == POSITIVE else []
     numbered = [f"{place}. {_one_line(response)}" for place, response in enumerate(responses, start=1)]
-    instruction = DIRECT.format(number=NUMBERS[count] if count < len(NUMBERS) else count)
-    return "\n".join(["###", "Dialogue context:", '"""', *turns, '"""', instruction, *numbered])
+    asked = ASKED.format(number=NUMBERS[count] if count < len(NUMBERS) else count)
+    return "\n".join([*_context(dialogue), *reference, asked, *numbered])
+
+
+def _context(dialogue: Dialogue) -> list[str]:
+    turns = [f"{_speaker(place)}: {_one_line(turn)}" for place, turn in enumerate(dialogue.context)]
+    return ["###", "Dialogue context:", '"""', *map(_one_line, dialogue.persona), *turns, '"""']
+
+
+def _speaker(place: int) -> str:
+    return "AB"[place % 2]
 
 
 def _one_line(text: str) -> str:

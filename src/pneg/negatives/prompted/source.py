@@ -14,10 +14,12 @@ from pneg.negatives.base import TOO_FEW, draws
 from pneg.negatives.prompted import prompt
 from pneg.negatives.prompted.demonstrations import SOURCE, Demonstrations
 from pneg.negatives.prompted.faults import Faults
-from pneg.negatives.prompted.parse import parse
+from pneg.negatives.prompted.parse import Parsed, parse
 
 TOKENS_A_RESPONSE = 48
 """Room for a response of the usual length and half as much again."""
+REUSED_AFTER = 128
+"""So many contexts are written before what was written for them joins E."""
 AHEAD = 4
 """So many contexts a request at a time may be in work, lest one that is written again and again holds up all."""
 
@@ -57,12 +59,17 @@ class Prompted:
     Args:
         lm: the language model.
         examples: E, dialogues with human negatives.
-        shots: demonstrations a prompt (k).
+        shots: demonstrations a prompt (k); `implicit` shows none.
+        instruction: one of `prompt.INSTRUCTIONS`; `implicit` asks for one response at a time.
         demonstration_sets: 0, the paper's way, draws demonstrations for each context; see `Demonstrations`.
-        attempts: requests a context may take before it is left with fewer responses.
+        example_fraction: of E that is taken.
+        reuse: let what was written for earlier contexts join E (the paper's +REUSE), `REUSED_AFTER` contexts at a
+            time, so that it does not depend on which are done first.
+        attempts: requests for what is missing before a context is left with fewer responses.
         sampling: how tokens are drawn; stop texts and length are set from the count.
         seed: of demonstrations and samples.
         first: position of the first dialogue, for a job that goes on where it was stopped.
+        earlier: the dialogues before it, with what was written for them; `reuse` needs them.
 
     Attributes:
         counts: faults by reason, and what is missing in the end.
@@ -72,17 +79,25 @@ class Prompted:
     lm: LanguageModel
     examples: Iterable[Dialogue]
     shots: int = 2
+    instruction: str = prompt.DIRECT
     demonstration_sets: int = 0
+    example_fraction: float = 1.0
+    reuse: bool = False
     attempts: int = 10
     sampling: Sampling = field(default_factory=Sampling)
     seed: int = 0
     first: int = 0
+    earlier: Iterable[Dialogue] = ()
     name: str = field(default="prompted", init=False)
     counts: Counter[str] = field(default_factory=Counter, init=False)
     tally: Tally = field(default_factory=Tally, init=False)
 
     def __post_init__(self) -> None:
         self.examples = list(self.examples)
+        if self.instruction not in prompt.INSTRUCTIONS:
+            raise ValueError(f"instruction is {self.instruction!r}, expected one of {', '.join(prompt.INSTRUCTIONS)}")
+        if self.instruction == prompt.IMPLICIT:
+            self.shots = 0
 
     def propose(self, dialogues: Iterable[Dialogue], count: int) -> Iterator[tuple[str, ...]]:
         """Write `count` responses for each dialogue, several dialogues at a time, in order.
@@ -91,8 +106,19 @@ class Prompted:
             DataError: when E is too small.
             BackendError: when a request failed for good.
         """
-        demonstrations = Demonstrations(self.examples, count, self.shots, self.demonstration_sets, self.seed)
-        pending: deque[Future[tuple[str, ...]]] = deque()
+        demonstrations = Demonstrations(
+            self.examples, count, self.shots, self.demonstration_sets, self.seed, self.example_fraction
+        )
+        written = self._join_earlier(demonstrations)
+        pending: deque[tuple[Dialogue, Future[tuple[str, ...]]]] = deque()
+
+        def finished() -> tuple[str, ...]:
+            dialogue, task = pending.popleft()
+            responses = task.result()
+            if self.reuse and len(responses) == count:
+                written.append(replace(dialogue, negatives={SOURCE: responses}))
+            return responses
+
         with (
             start_blocking_portal() as portal,
             portal.wrap_async_context_manager(self.lm.connect()) as complete,
@@ -105,15 +131,32 @@ class Prompted:
 
             try:
                 for position, dialogue in enumerate(dialogues, self.first):
+                    if self.reuse and position % REUSED_AFTER == 0:
+                        while pending:
+                            yield finished()
+                        demonstrations.examples += written
+                        written.clear()
                     shown = demonstrations.of(dialogue, position)
-                    pending.append(portal.start_task_soon(write, dialogue, position, shown))
-                    while len(pending) > AHEAD * self.lm.concurrency or (pending and pending[0].done()):
-                        yield pending.popleft().result()
+                    pending.append((dialogue, portal.start_task_soon(write, dialogue, position, shown)))
+                    while len(pending) > AHEAD * self.lm.concurrency or (pending and pending[0][1].done()):
+                        yield finished()
                 while pending:
-                    yield pending.popleft().result()
+                    yield finished()
             finally:
-                for task in pending:
+                for _, task in pending:
                     task.cancel()
+
+    def _join_earlier(self, demonstrations: Demonstrations) -> list[Dialogue]:
+        """Let what an earlier session wrote join E as it did there; what is to join with the next is returned."""
+        written: list[Dialogue] = []
+        for position, dialogue in enumerate(self.earlier if self.reuse else ()):
+            if position % REUSED_AFTER == 0:
+                demonstrations.examples += written
+                written = []
+            responses = dialogue.negatives.get(self.name, ())
+            if len(responses) == demonstrations.count:
+                written.append(replace(dialogue, negatives={SOURCE: responses}))
+        return written
 
     async def _write(
         self, complete: Complete, dialogue: Dialogue, position: int, shown: Sequence[Dialogue], count: int
@@ -121,19 +164,25 @@ class Prompted:
         faults = Faults(dialogue, [text for example in shown for text in example.negatives[SOURCE][:count]])
         seeds = draws(self.seed, "sample", position)
         kept: list[str] = []
-        for attempt in range(self.attempts):
+        at_once = 1 if self.instruction == prompt.IMPLICIT else count
+        usual = -(-count // at_once)
+        for attempt in range(self.attempts * usual):
             if len(kept) == count:
                 break
-            missing = count - len(kept)
+            missing = min(count - len(kept), at_once)
             request = Request(
-                prompt.build(shown, dialogue.context, count, kept),
-                replace(self.sampling, max_tokens=missing * TOKENS_A_RESPONSE, stop=prompt.stops(count)),
+                prompt.build(shown, dialogue, count, kept, self.instruction),
+                replace(
+                    self.sampling,
+                    max_tokens=missing * TOKENS_A_RESPONSE,
+                    stop=prompt.stops(count, self.instruction),
+                ),
                 seeds.getrandbits(31),
             )
             completion = await complete(request)
             self.tally.add(completion)
-            self.tally.regenerated += attempt == 1
-            for written in parse(completion.text, len(kept) + 1, completion.cut):
+            self.tally.regenerated += attempt == usual
+            for written in self._parsed(completion, len(kept) + 1):
                 if len(kept) == count:
                     break
                 fault = faults.of(written)
@@ -145,3 +194,8 @@ class Prompted:
             self.counts[TOO_FEW] += count - len(kept)
         self.tally.contexts += 1
         return tuple(kept)
+
+    def _parsed(self, completion: Completion, first: int) -> list[Parsed]:
+        if self.instruction == prompt.IMPLICIT:
+            return [Parsed(completion.text.strip(), cut=completion.cut)]
+        return parse(completion.text, first, completion.cut)
