@@ -11,7 +11,7 @@ from pneg.cli.train import Bar
 
 @click.command()
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True)
-@click.option("--limit", type=click.IntRange(32), default=200, show_default=True, help="Conversations to train on.")
+@click.option("--limit", type=click.IntRange(32), default=150, show_default=True, help="Conversations to train on.")
 @options.seed
 @options.as_json
 def demo(out: Path, limit: int, seed: int, as_json: bool) -> None:

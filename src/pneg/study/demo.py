@@ -40,7 +40,7 @@ class Sizes:
         seed: of everything random.
     """
 
-    contexts: int = 200
+    contexts: int = 150
     demonstration_sets: int = 2
     epochs: int = 3
     batch: int = 4
