@@ -62,7 +62,7 @@ class Refusals:
     @classmethod
     def of(cls, dialogue: Dialogue) -> "Refusals":
         """For a dialogue that has no responses of this source yet."""
-        return cls(dialogue, frozenset(normalised(text) for text in dialogue.positives), set())
+        return cls(dialogue, frozenset(map(normalised, dialogue.positives)), set())
 
     def reason(self, response: str) -> str | None:
         """Why a response must not be taken; None, and it counts as taken, when it may."""
