@@ -22,6 +22,8 @@ HUB_FILES = (
     "merges.txt",
 )
 """What a model needs of its hub repository, where there."""
+ENCODER_FILES = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "[0-9]*_*/*")
+"""What a sentence encoder needs besides: how it pools its tokens, and its prompts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,25 @@ def causal_folder(name: str) -> Path:
         AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(made)
 
     return cache.stored(f"models/{name}-dequantised", dequantise)
+
+
+def encoder_folder(name: str) -> Path:
+    """A local folder from which sentence-transformers loads the encoder `name`, with its pooling.
+
+    Args:
+        name: as for `local_folder`; those in `MIRRORED` pool by the mean, which is the default.
+
+    Raises:
+        ModelError: as `local_folder`.
+    """
+    if (
+        name in MIRRORED
+        or Path(name).expanduser().is_dir()
+        or name.startswith((".", "/", "~"))
+        or name.count("/") > 1
+    ):
+        return local_folder(name)
+    return _from_hub(name, HUB_FILES + ENCODER_FILES)
 
 
 def _known() -> str:
