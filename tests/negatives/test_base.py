@@ -31,9 +31,9 @@ LAZY: dict[str, Make] = {
 SOURCES: dict[str, Make] = {
     **LAZY,
     "bm25": lambda pool, seed: BM25(pool),
-    "semi-hard": lambda pool, seed: SemiHard(pool, embeddings=Angles()),
-    "semi-hard, all positives": lambda pool, seed: SemiHard(pool, positive="all", embeddings=Angles()),
-    "semi-hard, relative": lambda pool, seed: SemiHard(pool, relative_margin=0.05, embeddings=Angles()),
+    "semi-hard": lambda pool, seed: SemiHard(pool, embeddings=Angles(7)),
+    "semi-hard, all positives": lambda pool, seed: SemiHard(pool, positive="all", embeddings=Angles(7)),
+    "semi-hard, relative": lambda pool, seed: SemiHard(pool, relative_margin=0.05, embeddings=Angles(7)),
 }
 every_source = pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES.keys())
 lazy_source = pytest.mark.parametrize("make", LAZY.values(), ids=LAZY.keys())

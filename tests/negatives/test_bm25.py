@@ -25,9 +25,9 @@ ASKED = Dialogue("q", ("Hello.", "The lakes are cold, is it not?"), ("We are col
 def test_the_response_that_shares_the_rarest_words_comes_first_as_stems_without_stop_words() -> None:
     """`lakes` and `cold` count, as `lake` and `cold`; `the`, `is`, `it` and `are` do not.
 
-    Both words are in "The lake is too cold." (3 words) and in "We swam in a lake, a cold lake." (5, `lake` twice). idf
-    of lake is ln(1 + 3.5 / 4.5) = .575, in 4 of 7 responses, of cold ln(1 + 5.5 / 2.5) = 1.163, in 2; the mean length is
-    14 / 7 = 2 words, k1 = 1.5, b = .75. So the first gets 1.738 / (1 + 1.5 x 1.375) = .568, the second
+    Both words are in "The lake is too cold." (3 words) and in "We swam in a lake, a cold lake." (5, `lake` twice).
+    idf of lake is ln(1 + 3.5 / 4.5) = .575, in 4 of 7 responses, of cold ln(1 + 5.5 / 2.5) = 1.163, in 2; the mean
+    length is 14 / 7 = 2 words, k1 = 1.5, b = .75. So the first gets 1.738 / (1 + 1.5 x 1.375) = .568, the second
     1.163 / (1 + 1.5 x 2.125) + 2 x .575 / (2 + 1.5 x 2.125) = .500, a lake alone .575 / (1 + 1.5 x .625) = .297.
     """
     [found] = BM25(POOL).propose([ASKED], 3)
