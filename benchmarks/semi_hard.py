@@ -10,8 +10,9 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import common
 import numpy as np
+
+import common
 from pneg import models
 from pneg.dialogue import Dialogue
 from pneg.negatives import SemiHard

@@ -6,8 +6,9 @@ Random, BM25 and semi-hard are made here; a file with negatives of other sources
 import argparse
 from collections.abc import Iterable, Iterator, Mapping
 
-import common
 import numpy as np
+
+import common
 from pneg import corpora
 from pneg.dialogue import Dialogue, normalised
 from pneg.negatives import BM25, NegativeSource, Random, SemiHard
