@@ -1,10 +1,11 @@
 """Embedding and searching for semi-hard negatives, beside SentenceTransformer.encode; memory at 10^6 responses.
 
-`--vectors N` measures the search alone on N made vectors.
+`--vectors N` measures memory, and the search, on N responses with made vectors.
 """
 
 import resource
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -17,16 +18,15 @@ from pneg import models
 from pneg.dialogue import Dialogue
 from pneg.negatives import SemiHard
 from pneg.negatives.embeddings import Embeddings
-from pneg.negatives.nearest import nearest
 
 ENCODER = "minilm-l6"
-QUERIES = 512
+QUERIES, DIMENSIONS = 512, 384
 
 
 def main() -> None:
     """Measure and print."""
     parser = common.arguments(__doc__, limit=1024, rounds=1)
-    parser.add_argument("--vectors", type=int, metavar="N", help="measure the search on this many made vectors")
+    parser.add_argument("--vectors", type=int, metavar="N", help="measure memory on this many made vectors")
     options = parser.parse_args()
     if options.vectors:
         return _memory(options.vectors)
@@ -80,21 +80,40 @@ def _encode(peer: Any, texts: list[str]) -> tuple[float, float]:
     return time.perf_counter() - started, 0.0
 
 
+class _Made(Embeddings):
+    """Random unit vectors, as many as texts."""
+
+    def __init__(self) -> None:
+        self.device, self._generator = "cpu", np.random.default_rng(0)
+
+    def of(self, texts: Sequence[str]) -> np.ndarray:
+        vectors = np.empty((len(texts), DIMENSIONS), np.float32)
+        for start in range(0, len(texts), 65536):
+            part = vectors[start : start + 65536]
+            self._generator.standard_normal(out=part, dtype=np.float32)
+            part /= np.linalg.norm(part, axis=1, keepdims=True)
+        return vectors
+
+
 def _memory(count: int) -> None:
-    generator = np.random.default_rng(0)
-    vectors = np.empty((count, 384), np.float32)
-    for start in range(0, count, 65536):
-        part = generator.standard_normal((min(65536, count - start), 384), np.float32)
-        vectors[start : start + len(part)] = part / np.linalg.norm(part, axis=1, keepdims=True)
+    def dialogues(number: int) -> Iterator[Dialogue]:
+        for n in range(number):
+            yield Dialogue(
+                str(n), ("x",), tuple(f"I will be there at {5 * n + place} o'clock." for place in range(5))
+            )
+
+    source = SemiHard(dialogues(count // 5), embeddings=_Made())
     held = _peak()
     started = time.perf_counter()
-    n = sum(1 for _ in nearest(vectors[:QUERIES], vectors, np.full(QUERIES, 0.93, np.float32), 64))
+    n = sum(1 for _ in source.propose(dialogues(QUERIES), 5))
     seconds = time.perf_counter() - started
-    rows = [["vectors", "queries/s", "peak MB before the search", "peak MB"]]
+    rows = [["responses", "dialogues/s", "peak MB before the search", "peak MB"]]
     rows.append([f"{count:,}", f"{n / seconds:.1f}", f"{held:,.0f}", f"{_peak():,.0f}"])
     common.show(
-        rows, f"The search alone: {n} queries against {count:,} made vectors of 384 dimensions.", "torch", "numpy"
-    )
+        rows,
+        f"The source with made vectors of {DIMENSIONS} dimensions in place of embeddings: {n} dialogues searched for.",
+        "torch", "numpy",
+    )  # fmt: skip
 
 
 def _peak() -> float:

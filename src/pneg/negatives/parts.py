@@ -86,7 +86,7 @@ class Parts:
         resumed = len(journal)
 
         def job(remaining: Iterator[Dialogue], first: int) -> Iterator[Dialogue]:
-            if hasattr(source, "first"):
+            if hasattr(source, "first"):  # what is random or is written depends on the position
                 source.first = first
             return _only(source, remaining, count)
 
