@@ -98,9 +98,7 @@ class _Made(Embeddings):
 def _memory(count: int) -> None:
     def dialogues(number: int) -> Iterator[Dialogue]:
         for n in range(number):
-            yield Dialogue(
-                str(n), ("x",), tuple(f"I will be there at {5 * n + place} o'clock." for place in range(5))
-            )
+            yield Dialogue(str(n), ("x",), tuple(f"I will come at {5 * n + place} o'clock." for place in range(5)))
 
     source = SemiHard(dialogues(count // 5), embeddings=_Made())
     held = _peak()
@@ -111,7 +109,7 @@ def _memory(count: int) -> None:
     rows.append([f"{count:,}", f"{n / seconds:.1f}", f"{held:,.0f}", f"{_peak():,.0f}"])
     common.show(
         rows,
-        f"The source with made vectors of {DIMENSIONS} dimensions in place of embeddings: {n} dialogues searched for.",
+        f"The source, with made vectors of {DIMENSIONS} dimensions for embeddings; {n} dialogues searched for.",
         "torch", "numpy",
     )  # fmt: skip
 

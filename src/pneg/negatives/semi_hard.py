@@ -47,7 +47,8 @@ class SemiHard:
 
     Where a dialogue has several positives, p is the first of them. With `positive="all"` r's similarity is that to
     the nearest positive (with a relative margin: every positive must keep the margin), at as many times the cost. A
-    near-copy of any positive is refused either way, unless the margin is relative.
+    near-copy of any positive is refused either way, unless the margin is relative. "too similar" counts all of the
+    corpus above the ceiling, once for each positive that was asked for.
 
     Args:
         pool: the corpus to search: all its distinct positives.
@@ -131,14 +132,12 @@ class SemiHard:
 
     def _kept(self, query: _Query, numbers: npt.NDArray[np.int64]) -> Iterator[str]:
         """Those that keep the margin to every positive."""
+        highest = 1 - self.margin + SLACK
         for number in numbers:
-            if (
-                self.relative_margin is None
-                and (query.positives @ self.vectors[number]).max() > 1 - self.margin + SLACK
-            ):
-                self.counts[TOO_SIMILAR] += 1
-            else:
+            if self.relative_margin is not None or (query.positives @ self.vectors[number]).max() <= highest:
                 yield self.responses[number]
+            elif self.positive == "first":  # else it was counted with what is above the ceiling of that positive
+                self.counts[TOO_SIMILAR] += 1
 
     def _count_above(self, dialogue: Dialogue, query: _Query, found: Sequence[Ranked]) -> None:
         """Count what is above the ceilings; the positives themselves apart, where the corpus has them."""
