@@ -40,7 +40,7 @@ class _Query:
 class SemiHard:
     """The responses of a corpus most similar to the positive p among those that are not too similar to it.
 
-    By default a response r is refused where sim(r, p) > 1 - margin (Li et al. 2019, section 3; static, as in Gupta et
+    By default a response r is refused where sim(r, p) > 1 - margin (Li et al. 2019; static, as in Gupta et
     al. 2021), and those nearest to p come first. With a `relative_margin` m it is the positive-aware filter of
     NV-Retriever (arXiv 2407.15831, TopK-PercPos, best at m = .05): the context is the query, the responses nearest to
     it come first, and r is refused where sim(context, r) > (1 - m) sim(context, p).
