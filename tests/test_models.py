@@ -161,3 +161,17 @@ def test_a_causal_model_that_comes_quantised_is_unpacked_once() -> None:
 
 def test_a_folder_of_a_causal_model_is_taken_as_it_is(tmp_path: Path) -> None:
     assert models.causal_folder(str(tmp_path)) == tmp_path
+
+
+def test_an_encoder_from_the_hub_comes_with_its_pooling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, tuple[str, ...]] = {}
+
+    def from_hub(repository: str, files: tuple[str, ...]) -> Path:
+        asked[repository] = files
+        return tmp_path
+
+    monkeypatch.setattr(models, "_from_hub", from_hub)
+    assert models.encoder_folder("some/encoder") == tmp_path
+    assert {"model.safetensors", "modules.json", "[0-9]*_*/*"} <= set(asked["some/encoder"])
+    assert models.encoder_folder(str(tmp_path)) == tmp_path
+    assert list(asked) == ["some/encoder"]

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import re
 import tempfile
 import zipfile
 import zlib
@@ -28,12 +27,10 @@ Reader = Callable[[Path, OnBad | None], Iterator["Dialogue"]]
 PARQUET_ROWS = 4096
 BOM = b"\xef\xbb\xbf"
 
-_SPACE = re.compile(r"\s+")
-
 
 def normalised(text: str) -> str:
     """A response as it is compared with others: case, space and final punctuation do not count."""
-    return _SPACE.sub(" ", text).strip().casefold().rstrip(".,;:!?\u2026 ")
+    return " ".join(text.split()).casefold().rstrip(".,;:!?\u2026 ")
 
 
 @dataclass(frozen=True, slots=True)

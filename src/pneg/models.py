@@ -24,6 +24,8 @@ HUB_FILES = (
     "merges.txt",
 )
 """What a model needs of its hub repository, where there."""
+ENCODER_FILES = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "[0-9]*_*/*")
+"""What a sentence encoder needs besides: how it pools its tokens, and its prompts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,25 @@ def quiet() -> Iterator[None]:
         talk.set_verbosity(level)
         if bars:
             talk.enable_progress_bar()
+
+
+def encoder_folder(name: str) -> Path:
+    """A local folder from which sentence-transformers loads the encoder `name`, with its pooling.
+
+    Args:
+        name: as for `local_folder`; those in `MIRRORED` pool by the mean, which is the default.
+
+    Raises:
+        ModelError: as `local_folder`.
+    """
+    if (
+        name in MIRRORED
+        or Path(name).expanduser().is_dir()
+        or name.startswith((".", "/", "~"))
+        or name.count("/") > 1
+    ):
+        return local_folder(name)
+    return _from_hub(name, HUB_FILES + ENCODER_FILES)
 
 
 def _known() -> str:

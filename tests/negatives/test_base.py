@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar
 
 import pytest
+from embedding import Angles
 
 from pneg import Dialogue
 from pneg.dialogue import normalised
-from pneg.negatives import Context, Human, NegativeSource, Random, add
+from pneg.negatives import BM25, Context, Human, NegativeSource, Random, SemiHard, add
 from pneg.negatives.base import Refusals, draws
 
 NOISY = [
@@ -22,12 +23,20 @@ NOISY = [
     for n in range(30)
 ]
 Make = Callable[[Iterable[Dialogue], int], NegativeSource]
-SOURCES: dict[str, Make] = {
+LAZY: dict[str, Make] = {
     "random": Random,
     "context": Context,
     "human": lambda pool, seed: Human(),
 }
+SOURCES: dict[str, Make] = {
+    **LAZY,
+    "bm25": lambda pool, seed: BM25(pool),
+    "semi-hard": lambda pool, seed: SemiHard(pool, embeddings=Angles(7)),
+    "semi-hard, all positives": lambda pool, seed: SemiHard(pool, positive="all", embeddings=Angles(7)),
+    "semi-hard, relative": lambda pool, seed: SemiHard(pool, relative_margin=0.05, embeddings=Angles(7)),
+}
 every_source = pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES.keys())
+lazy_source = pytest.mark.parametrize("make", LAZY.values(), ids=LAZY.keys())
 drawn_source = pytest.mark.parametrize("make", [Random, Context])
 
 
@@ -56,7 +65,7 @@ def test_only_the_sources_own_key_is_touched_and_order_is_kept(make: Make) -> No
     assert "random" not in NOISY[0].negatives, "what was given is left as it was"
 
 
-@every_source
+@lazy_source
 def test_a_dialogue_is_given_back_before_the_next_is_asked_for(make: Make) -> None:
     asked = 0
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -89,6 +89,106 @@ def human(source: str, **common: Any) -> None:
             raise DataError("no dialogue has human negatives", "take a corpus that has", file=source)
 
     _write(Human(), source, common, checked)
+
+
+@_common(negatives.command())
+@click.option("--corpus", metavar="FILE", help="Retrieve from these dialogues instead of IN.")
+@click.option(
+    "--index", type=click.Path(path_type=Path), metavar="DIR", help="Keep the index there, and map it into memory."
+)
+def bm25(source: str, corpus: str | None, index: Path | None, **common: Any) -> None:
+    """Responses that share most words with the context, as BM25 ranks them."""
+    from pneg.negatives import BM25
+
+    _write(BM25(_pool(corpus, source, common), index), source, common)
+
+
+@_common(negatives.command("semi-hard"))
+@click.option("--corpus", metavar="FILE", help="Search these dialogues instead of IN.")
+@click.option("--encoder", default="minilm-l6", show_default=True, metavar="NAME", help="Name or folder.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 2),
+    default=0.07,
+    show_default=True,
+    help="Refuse what is nearer to the positive than 1 less this.",
+)
+@click.option(
+    "--relative-margin",
+    type=click.FloatRange(0, 1),
+    help="Take what is nearest to the context instead, and refuse what scores more there than the positive's score "
+    "less this share (NV-Retriever; 0.05 is best there).",
+)
+@click.option(
+    "--positive", type=click.Choice(["first", "all"]), default="first", show_default=True, help="Which one that is."
+)
+@click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True)
+def semi_hard(
+    source: str,
+    corpus: str | None,
+    encoder: str,
+    margin: float,
+    relative_margin: float | None,
+    positive: Literal["first", "all"],
+    precision: str,
+    **common: Any,
+) -> None:
+    """Responses most similar to the positive that are no near-copies of it.
+
+    Each distinct response is embedded once; its embedding is kept in the cache.
+    """
+    from pneg.negatives import SemiHard
+    from pneg.negatives.embeddings import Embeddings
+
+    embeddings = Embeddings(encoder, precision=precision)
+    pool = _pool(corpus, source, common)
+    _write(SemiHard(pool, margin, relative_margin, positive, embeddings), source, common)
+
+
+@_common(negatives.command("all"))
+@click.option("--corpus", metavar="FILE", help="Draw and retrieve from these dialogues instead of IN.")
+@click.option("--only", metavar="SOURCE[,SOURCE]", help="These sources.  [default: all that IN allows]")
+@click.option("--force", is_flag=True, help="Replace OUT if it is there.")
+def every(source: str, corpus: str | None, only: str | None, force: bool, **common: Any) -> None:
+    """Every source that IN allows, each in a pass of its own.
+
+    A job that was stopped goes on where it was when the same command is given again.
+    """
+    from pneg.negatives.catalogue import CATALOGUE, allowed
+    from pneg.negatives.parts import Part, Parts
+
+    out: Path = common["out"]
+    if out.exists() and not force:
+        raise DataError("it is there already", "choose another output, or add --force to replace it", file=out)
+    names = [name.strip() for name in only.split(",")] if only else allowed(_pool(None, source, common))
+    if unknown := [name for name in names if name not in CATALOGUE]:
+        raise click.UsageError(
+            f"--only {', '.join(unknown)}: there is no such source; there are {', '.join(CATALOGUE)}"
+        )
+    settings = {"corpus": corpus, "count": common["count"], "seed": common["seed"]}
+    parts = Parts(out, settings)
+    given = options.Input(source, common["limit"], options.aside_of(common["skip_bad"], out))
+    done: list[Part] = []
+    try:
+        for name in dict.fromkeys(names):
+            again = parts.done(name) is not None
+
+            def make(name: str = name) -> "NegativeSource":
+                return CATALOGUE[name].make(_pool(corpus, source, common), common["seed"])
+
+            def shown(written: Iterator[Dialogue]) -> Iterator[Dialogue]:
+                return options.bar(written, common["limit"], "dialogue")
+
+            done.append(parts.write(name, make, given, common["count"], shown))
+            told = "done before" if again else _reasons(done[-1].counts)
+            click.echo(f"pneg: {name}: {done[-1].dialogues} dialogues, {told}", err=True)
+    except KeyboardInterrupt:
+        kept = f"what was done is kept in {parts.folder}, give the same command to go on"
+        raise click.ClickException(f"stopped; {kept}") from None
+    n = parts.join([part.source for part in done], given)
+    found = {"out": str(out), "dialogues": n, "sources": [asdict(part) for part in done], **given.summary()}
+    lines = [f"{part.source}: {_reasons(part.counts)}" for part in done]
+    options.report(found, "\n".join([f"{n} dialogues -> {out}", *lines]), common["as_json"])
 
 
 @_common(negatives.command())

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from pneg.dialogue import Dialogue, normalised
 
+COPY = "copy of a positive"
+"""The reason counted for a response that is one of the dialogue's own positives."""
 TOO_FEW = "too few"
 """The reason counted, once for each response that is missing, when a source cannot reach the count."""
 
@@ -62,13 +64,13 @@ class Refusals:
     @classmethod
     def of(cls, dialogue: Dialogue) -> "Refusals":
         """For a dialogue that has no responses of this source yet."""
-        return cls(dialogue, frozenset(normalised(text) for text in dialogue.positives), set())
+        return cls(dialogue, frozenset(map(normalised, dialogue.positives)), set())
 
     def reason(self, response: str) -> str | None:
         """Why a response must not be taken; None, and it counts as taken, when it may."""
         key = normalised(response)
         if key in self.positives:
-            return "copy of a positive"
+            return COPY
         if key in self.taken:
             return "duplicate"
         self.taken.add(key)
