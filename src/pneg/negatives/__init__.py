@@ -3,7 +3,9 @@
 from pneg.negatives.base import NegativeSource, add
 from pneg.negatives.context import Context
 from pneg.negatives.human import Human
+from pneg.negatives.key_sem import KeySem
+from pneg.negatives.mask_and_fill import MaskAndFill
 from pneg.negatives.prompted import Prompted
 from pneg.negatives.random import Random
 
-__all__ = ["Context", "Human", "NegativeSource", "Prompted", "Random", "add"]
+__all__ = ["Context", "Human", "KeySem", "MaskAndFill", "NegativeSource", "Prompted", "Random", "add"]
