@@ -1,4 +1,4 @@
-"""Tiny encoders of four architectures with random weights and a real word-piece or byte-level tokenizer."""
+"""Tiny encoders of four architectures and a tiny causal model, with random weights and real tokenizers."""
 
 from pathlib import Path
 from typing import Any
@@ -81,3 +81,26 @@ def backbones(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def backbone(request: pytest.FixtureRequest, backbones: dict[str, Path]) -> Path:
     """Each of the tiny encoders in turn."""
     return backbones[request.param]
+
+
+@pytest.fixture(scope="session")
+def tiny_causal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny Llama that begins texts with `<|endoftext|>`."""
+    import tokenizers
+    import torch
+    import transformers
+
+    byte_level = tokenizers.ByteLevelBPETokenizer()
+    byte_level.train_from_iterator(_texts(), 800, special_tokens=["<|endoftext|>"], show_progress=False)
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=byte_level._tokenizer, bos_token="<|endoftext|>", eos_token="<|endoftext|>"
+    )
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        **TINY, vocab_size=len(tokenizer), num_key_value_heads=1, max_position_embeddings=512,
+        tie_word_embeddings=True, bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("causal")
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

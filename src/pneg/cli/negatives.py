@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,19 @@ if TYPE_CHECKING:
     from pneg.negatives import NegativeSource
 
 
-@click.group()
+class _Sources(click.Group):
+    """Loads the sources that are written in a file of their own when a source is named or all are listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        import_module("pneg.cli.generated")
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        import_module("pneg.cli.generated")
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Sources)
 def negatives() -> None:
     """Add one source of negatives to dialogues.
 
@@ -41,7 +54,9 @@ out = click.option(
 )
 
 
-def _common(command: options.Decorator) -> options.Decorator:
+def common_options(command: options.Decorator) -> options.Decorator:
+    """IN and the options that every source has."""
+
     def decorated(function: Any) -> Any:
         for option in (
             options.as_json,
@@ -57,25 +72,25 @@ def _common(command: options.Decorator) -> options.Decorator:
     return decorated
 
 
-@_common(negatives.command())
+@common_options(negatives.command())
 @click.option("--corpus", metavar="FILE", help="Draw from these dialogues instead of IN.")
 def random(source: str, corpus: str | None, **common: Any) -> None:
     """Positives of other contexts, drawn uniformly."""
     from pneg.negatives import Random
 
-    _write(Random(_pool(corpus, source, common), common["seed"]), source, common)
+    _write(Random(pool_of(corpus, source, common), common["seed"]), source, common)
 
 
-@_common(negatives.command())
+@common_options(negatives.command())
 @click.option("--corpus", metavar="FILE", help="Draw the random ones from these dialogues instead of IN.")
 def context(source: str, corpus: str | None, **common: Any) -> None:
     """A turn of the context itself, and random responses behind it."""
     from pneg.negatives import Context
 
-    _write(Context(_pool(corpus, source, common), common["seed"]), source, common)
+    _write(Context(pool_of(corpus, source, common), common["seed"]), source, common)
 
 
-@_common(negatives.command())
+@common_options(negatives.command())
 def human(source: str, **common: Any) -> None:
     """The first of the corpus's own human-written ones, less repeats and copies of a positive."""
     from pneg.negatives import Human
@@ -91,7 +106,7 @@ def human(source: str, **common: Any) -> None:
     _write(Human(), source, common, checked)
 
 
-@_common(negatives.command())
+@common_options(negatives.command())
 @click.option(
     "--examples",
     default="starter:demonstrations",
@@ -181,12 +196,12 @@ def prompted(
         f"{n} dialogues -> {out}" + (f" ({resumed} of them done before)" if resumed else "") + "\n"
         f"{tally.regenerated} of {tally.contexts} contexts ({share:.1%}) needed writing again\n"
         f"{tally.requests} requests, {tally.prompt_tokens:,} tokens read, {tally.cached_tokens:,} of them cached, "
-        f"{tally.completion_tokens:,} written\n" + _reasons(found["counts"])
+        f"{tally.completion_tokens:,} written\n" + reasons(found["counts"])
     )
     options.report(found, text, common["as_json"])
 
 
-def _pool(corpus: str | None, source: str, common: dict[str, Any]) -> Iterator[Dialogue]:
+def pool_of(corpus: str | None, source: str, common: dict[str, Any]) -> Iterator[Dialogue]:
     """What random negatives are drawn from; bad lines are reported when the input itself is read."""
     from pneg import corpora
 
@@ -220,10 +235,11 @@ def _write(
     n = write(out, options.bar(added, common["limit"], "dialogue"))
     found = {"out": str(out), "source": negatives.name, "dialogues": n, "counts": dict(negatives.counts)}
     found |= given.summary()
-    options.report(found, f"{n} dialogues -> {out}\n{_reasons(found['counts'])}", common["as_json"])
+    options.report(found, f"{n} dialogues -> {out}\n{reasons(found['counts'])}", common["as_json"])
 
 
-def _reasons(counts: Any) -> str:
+def reasons(counts: Any) -> str:
+    """What a source counted, the most frequent first."""
     if not counts:
         return "nothing was refused"
     by_number = sorted(counts.items(), key=lambda item: -item[1])

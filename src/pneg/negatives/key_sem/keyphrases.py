@@ -7,7 +7,7 @@ from typing import Any
 from pneg.errors import needs
 from pneg.negatives.words import content_words, sentences, stop_words
 
-_TOKEN = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*|[^\w\s]+")
+_TOKEN = re.compile(r"([^\W_]+(?:['\u2019][^\W_]+)*)|[^\w\s]")
 LONGEST = 3
 """Words of a phrase that YAKE finds."""
 
@@ -16,7 +16,8 @@ Extract = Callable[[str, int], list[str]]
 
 
 def _tokens(sentence: str) -> list[str]:
-    return [token.replace("\u2019", "'") for token in _TOKEN.findall(sentence)]
+    """Words, and a full stop for each punctuation mark: RAKE knows those of ASCII only."""
+    return [(token[1] or ".").replace("\u2019", "'") for token in _TOKEN.finditer(sentence)]
 
 
 def rake() -> Extract:
@@ -33,7 +34,7 @@ def rake() -> Extract:
 
     def extract(text: str, most: int) -> list[str]:
         extractor.extract_keywords_from_text(text)
-        phrases = (" ".join(_tokens(phrase)) for phrase in extractor.get_ranked_phrases())
+        phrases: list[str] = extractor.get_ranked_phrases()
         return [phrase for phrase in phrases if any(map(str.isalpha, phrase))][:most]
 
     return extract

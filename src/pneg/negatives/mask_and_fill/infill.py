@@ -17,7 +17,7 @@ TOKENS = {BLANK: " ___", INFILL: " Missing words:", END: "\n"}
 LAST = 4
 """Turns of the context that are read."""
 
-_DOUBLED = re.compile(r"\b(\w+(?:['\u2019]\w+)*)(?:\s+\1\b)+", re.IGNORECASE)
+_DOUBLED = re.compile(r"\b(\w+(?:['\u2019]\w+)*)(?:\s+\1(?!['\u2019\w]))+", re.IGNORECASE)
 
 
 def prompt(context: Sequence[str], response: str, masked: Sequence[Span]) -> Prompt:

@@ -10,8 +10,8 @@ CHARACTER_PERCENTILE = 25
 WORD_PERCENTILE = 77
 """Of real responses, refused by the published thresholds: measured on 2,000 of DailyDialog++ with SmolLM2-135M.
 
-What share they refuse under GPT-2 is not published, and GPT-2 could not be had where this was measured; a model of its
-size stands in for it. With another scorer the same shares are refused, which is as near as can be said honestly.
+What share they refuse under GPT-2 is not published, and GPT-2 could not be had where this was measured; a model of
+its size stands in for it, which may be off by tens of points. With another scorer the same shares are refused.
 """
 SAMPLE = 512
 """Real responses that a scorer is calibrated on."""
