@@ -161,10 +161,12 @@ def add_tokens(lm: Causal, tokens: Mapping[str, str]) -> None:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep transformers' bars and advice off standard error for a while."""
+    import logging as levels
+
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(levels.ERROR)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
