@@ -69,7 +69,8 @@ def main() -> None:
     common.show(
         rows,
         f"On {device.name} in {device.precision}, {share} other contexts in each of {options.rounds} interleaved "
-        f"rounds, medians; {COUNT} responses; mask-and-fill with {options.versions} versions and {options.samples} samples, "
+        f"rounds, medians; {COUNT} responses; "
+        f"mask-and-fill with {options.versions} versions and {options.samples} samples, "
         "key-sem with its defaults. Loading and calibration are not timed. Sampling alone and generate: the first "
         f"{COUNT} prompts of each context, a text each, the model fitted to {options.fit_examples} examples.",
         "torch",

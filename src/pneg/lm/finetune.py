@@ -189,11 +189,11 @@ def fit(lm: Causal, examples: Sequence[Example], settings: Fit, precision: str, 
         measured = None
         if number == steps or (number % every == 0 and steps - number >= every // 2):
             measured = _held_out(lm, held, settings.batch, precision)
-            if measured <= min(losses):
+            if measured <= min(losses[1:], default=measured):
                 best = {name: value.detach().cpu().clone() for name, value in lm.model.state_dict().items()}
             losses.append(measured)
         report(Step(number, steps, loss.item(), measured))
-    if best and losses[-1] > min(losses):
+    if best and losses[-1] > min(losses[1:]):
         lm.model.load_state_dict(best)
     lm.model.eval()
     return losses
