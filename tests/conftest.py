@@ -86,24 +86,26 @@ def backbone(request: pytest.FixtureRequest, backbones: dict[str, Path]) -> Path
 CAUSAL = ("llama", "gpt2")
 
 
-def _causal(architecture: str) -> tuple[Any, Any]:
+def _causal(architecture: str, spread: float) -> tuple[Any, Any]:
     import tokenizers
     import torch
     import transformers
 
     pieces = tokenizers.ByteLevelBPETokenizer()
     pieces.train_from_iterator(_texts(), vocab_size=600, special_tokens=["<end>"], show_progress=False)
-    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=pieces._tokenizer, eos_token="<end>")
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=pieces._tokenizer, bos_token="<end>", eos_token="<end>"
+    )
     torch.manual_seed(0)
-    ends = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0, "initializer_range": 0.3}
+    ends = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0, "initializer_range": spread}
     if architecture == "gpt2":
         config: Any = transformers.GPT2Config(
-            n_embd=32, n_layer=2, n_head=4, n_positions=256, vocab_size=len(tokenizer), **ends
+            n_embd=32, n_layer=2, n_head=4, n_positions=512, vocab_size=len(tokenizer), **ends
         )
         return transformers.GPT2LMHeadModel(config), tokenizer
     config = transformers.LlamaConfig(
-        **{**TINY, "num_attention_heads": 4}, num_key_value_heads=2, max_position_embeddings=256,
-        vocab_size=len(tokenizer), **ends,
+        **{**TINY, "num_attention_heads": 4}, num_key_value_heads=2, max_position_embeddings=512,
+        vocab_size=len(tokenizer), tie_word_embeddings=True, **ends,
     )  # fmt: skip
     return transformers.LlamaForCausalLM(config), tokenizer
 
@@ -113,7 +115,7 @@ def language_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
     """The folder of a tiny causal language model for each architecture; heads share keys in the Llama."""
     home = tmp_path_factory.mktemp("language-models")
     for architecture in CAUSAL:
-        model, tokenizer = _causal(architecture)
+        model, tokenizer = _causal(architecture, spread=0.3)
         model.save_pretrained(home / architecture)
         tokenizer.save_pretrained(home / architecture)
     return {architecture: home / architecture for architecture in CAUSAL}
@@ -123,3 +125,12 @@ def language_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
 def language_model(request: pytest.FixtureRequest, language_models: dict[str, Path]) -> Path:
     """Each of the tiny language models in turn."""
     return language_models[request.param]
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny Llama whose weights are as small as before any training."""
+    folder = tmp_path_factory.mktemp("llama")
+    for part in _causal("llama", spread=0.02):
+        part.save_pretrained(folder)
+    return folder

@@ -89,8 +89,8 @@ def test_a_completion_ends_before_its_first_stop_text(engine: Engine) -> None:
 
 
 def test_a_prompt_that_is_too_long_is_refused_alone(engine: Engine) -> None:
-    good, bad = engine.submit(Request("Who", GREEDY, 0)), engine.submit(Request("Who is it? " * 100, GREEDY, 0))
-    with pytest.raises(BackendError, match="more than the 256 the model can hold; take fewer --shots") as caught:
+    good, bad = engine.submit(Request("Who", GREEDY, 0)), engine.submit(Request("Who is it? " * 200, GREEDY, 0))
+    with pytest.raises(BackendError, match="more than the 512 the model can hold; take fewer --shots") as caught:
         bad.result(timeout=60)
     assert not caught.value.retryable
     assert good.result(timeout=60).completion_tokens == 24

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +18,19 @@ if TYPE_CHECKING:
     from pneg.negatives import NegativeSource
 
 
-@click.group()
+class _Sources(click.Group):
+    """Loads the sources that are written in a file of their own when a source is named or all are listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        import_module("pneg.cli.generated")
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        import_module("pneg.cli.generated")
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Sources)
 def negatives() -> None:
     """Add one source of negatives to dialogues.
 
@@ -41,7 +54,9 @@ out = click.option(
 )
 
 
-def _common(command: options.Decorator) -> options.Decorator:
+def common_options(command: options.Decorator) -> options.Decorator:
+    """IN and the options that every source has."""
+
     def decorated(function: Any) -> Any:
         for option in (
             options.as_json,
@@ -57,25 +72,25 @@ def _common(command: options.Decorator) -> options.Decorator:
     return decorated
 
 
-@_common(negatives.command())
+@common_options(negatives.command())
 @click.option("--corpus", metavar="FILE", help="Draw from these dialogues instead of IN.")
 def random(source: str, corpus: str | None, **common: Any) -> None:
     """Positives of other contexts, drawn uniformly."""
     from pneg.negatives import Random
 
-    _write(Random(_pool(corpus, source, common), common["seed"]), source, common)
+    _write(Random(pool_of(corpus, source, common), common["seed"]), source, common)
 
 
-@_common(negatives.command())
+@common_options(negatives.command())
 @click.option("--corpus", metavar="FILE", help="Draw the random ones from these dialogues instead of IN.")
 def context(source: str, corpus: str | None, **common: Any) -> None:
     """A turn of the context itself, and random responses behind it."""
     from pneg.negatives import Context
 
-    _write(Context(_pool(corpus, source, common), common["seed"]), source, common)
+    _write(Context(pool_of(corpus, source, common), common["seed"]), source, common)
 
 
-@_common(negatives.command())
+@common_options(negatives.command())
 def human(source: str, **common: Any) -> None:
     """The first of the corpus's own human-written ones, less repeats and copies of a positive."""
     from pneg.negatives import Human
@@ -91,7 +106,7 @@ def human(source: str, **common: Any) -> None:
     _write(Human(), source, common, checked)
 
 
-@_common(negatives.command())
+@common_options(negatives.command())
 @click.option("--corpus", metavar="FILE", help="Retrieve from these dialogues instead of IN.")
 @click.option(
     "--index", type=click.Path(path_type=Path), metavar="DIR", help="Keep the index there, and map it into memory."
@@ -100,10 +115,10 @@ def bm25(source: str, corpus: str | None, index: Path | None, **common: Any) -> 
     """Responses that share most words with the context, as BM25 ranks them."""
     from pneg.negatives import BM25
 
-    _write(BM25(_pool(corpus, source, common), index), source, common)
+    _write(BM25(pool_of(corpus, source, common), index), source, common)
 
 
-@_common(negatives.command("semi-hard"))
+@common_options(negatives.command("semi-hard"))
 @click.option("--corpus", metavar="FILE", help="Search these dialogues instead of IN.")
 @click.option("--encoder", default="minilm-l6", show_default=True, metavar="NAME", help="Name or folder.")
 @click.option(
@@ -141,11 +156,11 @@ def semi_hard(
     from pneg.negatives.embeddings import Embeddings
 
     embeddings = Embeddings(encoder, precision=precision)
-    pool = _pool(corpus, source, common)
+    pool = pool_of(corpus, source, common)
     _write(SemiHard(pool, margin, relative_margin, positive, embeddings), source, common)
 
 
-@_common(negatives.command("all"))
+@common_options(negatives.command("all"))
 @click.option("--corpus", metavar="FILE", help="Draw and retrieve from these dialogues instead of IN.")
 @click.option("--only", metavar="SOURCE[,SOURCE]", help="These sources.  [default: all that IN allows]")
 @click.option("--force", is_flag=True, help="Replace OUT if it is there.")
@@ -160,7 +175,7 @@ def every(source: str, corpus: str | None, only: str | None, force: bool, **comm
     out: Path = common["out"]
     if out.exists() and not force:
         raise DataError("it is there already", "choose another output, or add --force to replace it", file=out)
-    names = [name.strip() for name in only.split(",")] if only else allowed(_pool(None, source, common))
+    names = [name.strip() for name in only.split(",")] if only else allowed(pool_of(None, source, common))
     if unknown := [name for name in names if name not in CATALOGUE]:
         raise click.UsageError(
             f"--only {', '.join(unknown)}: there is no such source; there are {', '.join(CATALOGUE)}"
@@ -174,24 +189,24 @@ def every(source: str, corpus: str | None, only: str | None, force: bool, **comm
             again = parts.done(name) is not None
 
             def make(name: str = name) -> "NegativeSource":
-                return CATALOGUE[name].make(_pool(corpus, source, common), common["seed"])
+                return CATALOGUE[name].make(pool_of(corpus, source, common), common["seed"])
 
             def shown(written: Iterator[Dialogue]) -> Iterator[Dialogue]:
                 return options.bar(written, common["limit"], "dialogue")
 
             done.append(parts.write(name, make, given, common["count"], shown))
-            told = "done before" if again else _reasons(done[-1].counts)
+            told = "done before" if again else reasons(done[-1].counts)
             click.echo(f"pneg: {name}: {done[-1].dialogues} dialogues, {told}", err=True)
     except KeyboardInterrupt:
         kept = f"what was done is kept in {parts.folder}, give the same command to go on"
         raise click.ClickException(f"stopped; {kept}") from None
     n = parts.join([part.source for part in done], given)
     found = {"out": str(out), "dialogues": n, "sources": [asdict(part) for part in done], **given.summary()}
-    lines = [f"{part.source}: {_reasons(part.counts)}" for part in done]
+    lines = [f"{part.source}: {reasons(part.counts)}" for part in done]
     options.report(found, "\n".join([f"{n} dialogues -> {out}", *lines]), common["as_json"])
 
 
-@_common(negatives.command())
+@common_options(negatives.command())
 @click.option(
     "--examples",
     default="starter:demonstrations",
@@ -325,12 +340,12 @@ def prompted(
         f"{n} dialogues -> {out}" + (f" ({resumed} of them done before)" if resumed else "") + "\n"
         f"{tally.regenerated} of {tally.contexts} contexts ({share:.1%}) needed writing again\n"
         f"{tally.requests} requests, {tally.prompt_tokens:,} tokens read, {tally.cached_tokens:,} of them cached, "
-        f"{tally.completion_tokens:,} written\n" + _reasons(found["counts"])
+        f"{tally.completion_tokens:,} written\n" + reasons(found["counts"])
     )
     options.report(found, text, common["as_json"])
 
 
-def _pool(corpus: str | None, source: str, common: dict[str, Any]) -> Iterator[Dialogue]:
+def pool_of(corpus: str | None, source: str, common: dict[str, Any]) -> Iterator[Dialogue]:
     """What random negatives are drawn from; bad lines are reported when the input itself is read."""
     from pneg import corpora
 
@@ -366,10 +381,11 @@ def _write(
     n = write(out, options.bar(added, common["limit"], "dialogue"))
     found = {"out": str(out), "source": negatives.name, "dialogues": n, "counts": dict(negatives.counts)}
     found |= given.summary()
-    options.report(found, f"{n} dialogues -> {out}\n{_reasons(found['counts'])}", common["as_json"])
+    options.report(found, f"{n} dialogues -> {out}\n{reasons(found['counts'])}", common["as_json"])
 
 
-def _reasons(counts: Any) -> str:
+def reasons(counts: Any) -> str:
+    """What a source counted, the most frequent first."""
     if not counts:
         return "nothing was refused"
     by_number = sorted(counts.items(), key=lambda item: -item[1])

@@ -1,0 +1,159 @@
+"""`pneg negatives mask-and-fill` and `key-sem`: sources whose language model is fitted to the corpus first."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pneg.cli import options
+from pneg.cli.negatives import common_options, negatives, pool_of, reasons
+from pneg.dialogue import Dialogue
+from pneg.errors import DataError
+
+if TYPE_CHECKING:
+    from pneg.lm.finetune import Step
+    from pneg.negatives import KeySem, MaskAndFill
+
+
+def _fitted(command: options.Decorator) -> options.Decorator:
+    def decorated(function: Any) -> Any:
+        for option in (
+            click.option("--force", is_flag=True, help="Replace OUT if it is there."),
+            click.option(
+                "--learning-rate", type=click.FloatRange(0, min_open=True), help="Of the fit; the paper's by default."
+            ),
+            click.option("--epochs", type=click.IntRange(1), help="Of the fit."),
+            click.option(
+                "--fit-examples",
+                type=click.IntRange(0),
+                metavar="N",
+                help="Fit to N examples drawn from the corpus, 0 to all.  [default: 1500 on a processor, some "
+                "7 minutes on two idle cores; 200000 on a GPU]",
+            ),
+            click.option("--fit", is_flag=True, help="Fit the model anew, even if the cache has one fitted like it."),
+            click.option(
+                "--model",
+                metavar="NAME",
+                help="The model to be fitted: a hub name or a folder.  [default: gpt2, else smollm2-135m]",
+            ),
+            click.option(
+                "--corpus", metavar="FILE", help="Fit to these dialogues, and draw from them, instead of IN."
+            ),
+        ):
+            function = option(function)
+        return common_options(command)(function)
+
+    return decorated
+
+
+@_fitted(negatives.command("mask-and-fill"))
+@click.option(
+    "--versions",
+    type=click.IntRange(1),
+    default=32,
+    show_default=True,
+    help="Masked versions a context that may be filled; on a processor 8 take a quarter of the time.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Fills of each version; on a processor lower it to 2 with the versions. Fewer of either leave more to be "
+    "filled up with random responses, which is counted.",
+)
+@click.option("--scorer", metavar="NAME", help="Refuses unlikely texts.  [default: the model before its fit]")
+def mask_and_fill(source: str, versions: int, samples: int, scorer: str | None, **common: Any) -> None:
+    """Real responses with spans written anew for another context (Gupta et al. 2021).
+
+    An infilling model is fitted to the corpus the first time and kept in the cache. A job that was stopped goes on
+    where it was when the same command is given again.
+    """
+    from pneg.negatives import MaskAndFill
+
+    dialogues = list(pool_of(common["corpus"], source, common))
+    made = MaskAndFill(
+        dialogues, common["model"], versions=versions, samples=samples, scorer=scorer, seed=common["seed"],
+        report=_Told("infilling"),
+    )  # fmt: skip
+    made.fitting = _fit(common, learning_rate=5e-5, epochs=1)
+    _run(made, source, common, {"versions": versions, "samples": samples, "scorer": scorer})
+
+
+@_fitted(negatives.command("key-sem"))
+@click.option("--keyphrases", type=click.Choice(["rake", "yake"]), default="rake", show_default=True)
+def key_sem(source: str, keyphrases: str, **common: Any) -> None:
+    """Responses with keywords of the context, written for another context (Gupta et al. 2021).
+
+    A keyword model is fitted to the corpus the first time and kept in the cache. A job that was stopped goes on
+    where it was when the same command is given again.
+    """
+    from pneg.negatives import KeySem
+
+    dialogues = list(pool_of(common["corpus"], source, common))
+    made = KeySem(dialogues, common["model"], keyphrases, seed=common["seed"], report=_Told("keyword"))
+    made.fitting = _fit(common, learning_rate=6.25e-5, epochs=None)
+    _run(made, source, common, {"keyphrases": keyphrases})
+
+
+def _fit(common: dict[str, Any], learning_rate: float, epochs: int | None) -> Any:
+    from pneg.negatives.written import Device
+
+    device = Device.best()
+    passes = common["epochs"] or epochs or (1 if device.small else 3)
+    return device.fit(common["learning_rate"] or learning_rate, passes, common["fit_examples"])
+
+
+class _Told:
+    """Says on standard error that a model is being fitted, and how far it is."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __call__(self, step: "Step") -> None:
+        if step.number == 0:
+            click.echo(
+                f"pneg: fitting the {self.what} model, {step.of} steps; it is kept in the cache for the next time",
+                err=True,
+            )
+        if step.held_out is not None:
+            click.echo(f"pneg: step {step.number} of {step.of}, loss held out {step.held_out:.3f}", err=True)
+
+
+def _run(made: "MaskAndFill | KeySem", source: str, common: dict[str, Any], own: dict[str, Any]) -> None:
+    from pneg.negatives import add
+    from pneg.negatives.journal import Journal
+
+    out: Path = common["out"]
+    if out.exists() and not common["force"]:
+        raise DataError("it is there already", "choose another output, or add --force to replace it", file=out)
+    made.writer.fit(again=common["fit"])
+    model = made.writer.job.name
+    journal = Journal(
+        out, {"source": made.name, "model": model, "count": common["count"], "seed": common["seed"], **own}
+    )
+    dialogues = options.Input(source, common["limit"], options.aside_of(common["skip_bad"], out))
+
+    def job(remaining: Iterator[Dialogue], first: int) -> Iterator[Dialogue]:
+        made.first = first
+        return add(made, remaining, common["count"])
+
+    resumed = len(journal)
+    n = 0
+    try:
+        for _ in options.bar(journal.run(dialogues, job), common["limit"], "context"):
+            n += 1
+    except KeyboardInterrupt:
+        raise click.ClickException(
+            f"stopped; {len(journal)} dialogues are kept in {journal.path}, give the same command to go on"
+        ) from None
+    found = {
+        "out": str(out), "source": made.name, "dialogues": n, "resumed": resumed, "base": made.writer.job.base,
+        "model": model, "counts": dict(made.counts), **dialogues.summary(),
+    }  # fmt: skip
+    text = (
+        f"{n} dialogues -> {out}" + (f" ({resumed} of them done before)" if resumed else "") + "\n"
+        f"written by {model} in the cache, {made.writer.job.base} fitted to the corpus\n" + reasons(found["counts"])
+    )
+    options.report(found, text, common["as_json"])

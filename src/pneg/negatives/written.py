@@ -1,0 +1,105 @@
+"""What the sources share whose language model is fitted to the corpus first."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TypeVar
+
+from pneg.dialogue import Dialogue
+from pneg.errors import needs
+from pneg.lm import causal
+from pneg.lm.causal import Causal
+from pneg.lm.finetune import Fit, Job, Report
+
+T = TypeVar("T")
+
+CPU = {"examples": 1500, "batch": 8, "held_out": 64}
+CUDA = {"examples": 200_000, "batch": 64}
+"""What a fit is limited to by default: some 7 minutes on two cores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where a model is fitted and run.
+
+    Attributes:
+        name: of PyTorch, such as `cpu` or `cuda`.
+        precision: of the weights that write and score.
+    """
+
+    name: str
+    precision: str
+
+    @classmethod
+    def best(cls, name: str | None = None) -> "Device":
+        """A device by name, by default the GPU where there is one; in the precision it is fastest in."""
+        with needs("generated"):
+            import torch
+        from pneg.devices import best_device, best_precision
+
+        name = name or best_device()
+        return cls(name, best_precision(torch.device(name)))
+
+    @property
+    def small(self) -> bool:
+        """Whether it is a processor."""
+        return self.name == "cpu"
+
+    @property
+    def rows(self) -> int:
+        """Texts written at a time."""
+        return 64 if self.small else 1024
+
+    @property
+    def ahead(self) -> int:
+        """Contexts written for together."""
+        return 16 if self.small else 256
+
+    def fit(self, learning_rate: float, epochs: int, examples: int | None = None) -> Fit:
+        """How a model is fitted here, unless said otherwise."""
+        settings = replace(Fit(learning_rate=learning_rate, epochs=epochs), **(CPU if self.small else CUDA))
+        return settings if examples is None else replace(settings, examples=examples)
+
+
+@dataclass
+class Writer:
+    """A fitted model, loaded the first time it is asked for.
+
+    Args:
+        job: how it is fitted.
+        device: where.
+        report: told of each step of the fit.
+    """
+
+    job: Job
+    device: Device
+    report: Report
+    _lm: Causal | None = field(default=None, init=False)
+
+    def fit(self, again: bool = False) -> None:
+        """Fit the model unless it is in the cache."""
+        self.job.folder(self.device.name, self.report, again)
+
+    @property
+    def lm(self) -> Causal:
+        """The model."""
+        if self._lm is None:
+            folder = self.job.folder(self.device.name, self.report)
+            self._lm = causal.load(folder, self.device.name, self.device.precision)
+        return self._lm
+
+
+def digest(pool: Iterable[Dialogue], *settings: object) -> str:
+    """Of all contexts and positives of a corpus and of how examples are made from them."""
+    found = hashlib.sha256(repr(settings).encode())
+    for dialogue in pool:
+        found.update(repr((dialogue.context, dialogue.positives)).encode())
+    return found.hexdigest()
+
+
+def windows(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:
+    """As many items at a time, lazily."""
+    remaining = iter(items)
+    while some := list(islice(remaining, size)):
+        yield some

@@ -1,0 +1,54 @@
+"""What the infilling model reads and writes."""
+
+import pytest
+
+from pneg import Dialogue
+from pneg.negatives.mask_and_fill import infill
+
+RESPONSE = "Do you mind if I join?"
+MASKED = ((7, 11), (15, 21))
+
+
+def test_the_context_comes_first_then_the_blanks_then_what_belongs_into_them() -> None:
+    context, blanks = infill.prompt(("1", "2", "3", "4", "5"), RESPONSE, MASKED)
+    assert (context.text, context.shortened) == ("A: 2\nB: 3\nA: 4\nB: 5\nA:", True)
+    assert (blanks.text, blanks.shortened) == (" Do you <|blank|> if <|blank|>?<|infill|>", False)
+    assert context.learned and blanks.learned
+    assert infill.answer(RESPONSE, MASKED) == " mind<|filled|> I join<|filled|>"
+
+
+def test_what_was_masked_fills_the_blanks_again() -> None:
+    written = infill.answer(RESPONSE, MASKED).removesuffix(infill.END)
+    assert infill.fill(RESPONSE, MASKED, written) == RESPONSE
+
+
+@pytest.mark.parametrize(
+    ("written", "filled"),
+    [
+        (" care<|filled|> we  both\nleave", "Do you care if we both leave?"),
+        (" you care<|filled|>I go", "Do you care if I go?"),
+        (" care", None),
+        (" care<|filled|>", None),
+        (" a<|filled|> b<|filled|> c", None),
+    ],
+    ids=["two fills", "a doubled word", "too few", "an empty one", "too many"],
+)
+def test_fills_are_parsed(written: str, filled: str | None) -> None:
+    assert infill.fill(RESPONSE, MASKED, written) == filled
+
+
+def test_doubled_words_are_said_once() -> None:
+    assert infill.without_doubled("The the cat sat sat sat on no notes, I I'm so so.") == (
+        "The cat sat on no notes, I I'm so."
+    )
+
+
+def test_every_positive_is_masked_in_its_own_context() -> None:
+    dialogues = [Dialogue("a", ("Hi.",), ("I like the old lake.", "Yes")), Dialogue("b", ("Oh?",), ("I see, Tom.",))]
+    found = list(infill.examples(dialogues, versions=4, seed=0))
+    assert len(found) == 4 + 1 + 4
+    assert [example.prompt[0].text for example in found] == ["A: Hi.\nB:"] * 5 + ["A: Oh?\nB:"] * 4
+    assert found == list(infill.examples(dialogues, versions=4, seed=0))
+    assert found[4].prompt[1].text == " <|blank|><|infill|>" and found[4].answer == " Yes<|filled|>"
+    for example in found:
+        assert example.prompt[1].text.count(infill.BLANK) == example.answer.count(infill.END)

@@ -1,0 +1,121 @@
+"""`mask-and-fill` end to end: a tiny model is fitted, then responses are written, refused, chosen and filled up."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pneg import Dialogue, corpora
+from pneg.dialogue import normalised
+from pneg.lm.base import Completion
+from pneg.lm.finetune import Fit, Step
+from pneg.lm.sampling import Asked
+from pneg.negatives import MaskAndFill
+from pneg.negatives.mask_and_fill import source as module
+from pneg.negatives.mask_and_fill.infill import END
+from pneg.negatives.written import Device
+
+POOL = [Dialogue(d.id, d.context, d.positives) for d in list(corpora.read("starter:test"))[:12]]
+CPU = Device("cpu", "float32")
+NOUNS = "lamp river pigeon violin carpet engine turnip wizard planet anchor button camel".split()
+
+
+def scripted(monkeypatch: pytest.MonkeyPatch, written: Any, unlikely: str = "\0") -> list[Asked]:
+    """Let the models say what is written here for a prompt and a seed; gives what they were asked."""
+    asked: list[Asked] = []
+
+    def fill(_: object, some: list[Asked], __: int) -> list[tuple[Completion, ...]]:
+        asked.extend(some)
+        return [tuple(written(each, seed) for seed in each.seeds) for each in some]
+
+    monkeypatch.setattr(module, "_written", fill)
+    monkeypatch.setattr(
+        module, "_log_probabilities", lambda _, texts: [-9e9 if unlikely in text else -0.1 for text in texts]
+    )
+    monkeypatch.setattr(module.Writer, "lm", None)
+    monkeypatch.setattr(module.MaskAndFill, "plain", None)
+    monkeypatch.setattr(module.MaskAndFill, "thresholds", module.thresholds.PUBLISHED)
+    return asked
+
+
+def three_nouns(each: Asked, seed: int) -> Completion:
+    """Fills every blank with words that hang on the seed."""
+    fill = " ".join(NOUNS[(seed >> shift) % 12] + str(seed >> 8 * shift & 255) for shift in (1, 2, 3))
+    return Completion(END.join([f" {fill}"] * each.ends))
+
+
+def test_what_is_proposed_does_not_depend_on_the_contexts_beside_and_holds_the_rules(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scripted(monkeypatch, three_nouns)
+
+    def proposed(ahead: int, seed: int = 0) -> list[tuple[str, ...]]:
+        monkeypatch.setattr(Device, "ahead", ahead)
+        return list(MaskAndFill(POOL, "tiny", device=CPU, seed=seed).propose(POOL, 5))
+
+    found = proposed(256)
+    assert found == proposed(1) == proposed(5) != proposed(5, seed=1)
+    for dialogue, responses in zip(POOL, found, strict=True):
+        compared = [normalised(text) for text in responses]
+        assert len(set(compared)) == 5
+        assert not set(compared) & {normalised(text) for text in dialogue.positives}
+
+
+def test_a_job_taken_up_again_proposes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, three_nouns)
+    whole = list(MaskAndFill(POOL, "tiny", device=CPU).propose(POOL, 3))
+    assert list(MaskAndFill(POOL, "tiny", device=CPU, first=7).propose(POOL[7:], 3)) == whole[7:]
+
+
+def test_filling_stops_once_the_choice_cannot_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = scripted(monkeypatch, three_nouns)
+    lazy = list(MaskAndFill(POOL[:3], "tiny", device=CPU).propose(POOL[:3], 2))
+    some = len(asked)
+    monkeypatch.setattr(module, "WAVE", 32)
+    asked.clear()
+    assert list(MaskAndFill(POOL[:3], "tiny", device=CPU).propose(POOL[:3], 2)) == lazy
+    assert some < len(asked) <= 3 * 32
+
+
+def test_what_is_refused_is_counted_and_random_responses_fill_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [
+        Completion(" unfinished", cut=True),
+        Completion(""),
+        Completion(" and"),
+        Completion(" turnip wizard planet"),
+        Completion(" turnip wizard PLANET."),
+        Completion(" unlikely turnip wizard planet"),
+    ]
+    dialogue = Dialogue("a", ("Hello.",), ("Walk the dog.",))
+    scripted(monkeypatch, lambda each, seed: answers[each.seeds.index(seed)], unlikely="unlikely")
+    source = MaskAndFill([dialogue, *POOL], "tiny", versions=1, samples=6, device=CPU)
+    monkeypatch.setattr(module.masking, "versions", lambda text, *_, **__: [((0, len(text)),)])
+    monkeypatch.setattr(module, "utterances", lambda *_: ["Walk the dog."])
+    [responses] = source.propose([dialogue], 3)
+    assert responses[0] == "turnip wizard planet"
+    assert set(responses[1:]) <= {text for other in POOL for text in other.positives}
+    assert source.counts == {
+        "unfinished fill": 2, "too few new content words": 1, "duplicate": 1, "unlikely text": 1,
+        "filled up with random": 2,
+    }  # fmt: skip
+
+
+def test_it_is_fitted_once_and_then_proposes(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PNEG_CACHE", str(tmp_path))
+    steps: list[Step] = []
+    fitting = Fit(examples=120, learning_rate=5e-3, epochs=2, batch=8)
+
+    def made() -> MaskAndFill:
+        return MaskAndFill(POOL, str(llama), versions=4, samples=2, fitting=fitting, device=CPU, report=steps.append)
+
+    first = list(made().propose(POOL[:4], 5))
+    losses = [step.held_out for step in steps if step.held_out is not None]
+    assert min(losses) < losses[0] - 0.5
+    number = len(steps)
+    again = made()
+    assert list(again.propose(POOL[:4], 5)) == first
+    assert len(steps) == number, "the fitted model came from the cache"
+    for dialogue, responses in zip(POOL, first, strict=False):
+        assert len({normalised(text) for text in responses} - {normalised(text) for text in dialogue.positives}) == 5
+    assert "too few" not in again.counts
+    assert again.counts["filled up with random"] <= 20
