@@ -1,5 +1,6 @@
 """A random other dialogue's context, for what is written to one context and given to another."""
 
+import re
 from collections.abc import Iterable, Sequence
 from random import Random as Generator
 
@@ -7,6 +8,8 @@ from pneg.dialogue import Dialogue
 from pneg.errors import DataError
 
 TRIES = 20
+TAG = re.compile(r"\b[A-D]:")
+"""What gives a text away that goes on speaking for the other side."""
 
 
 class WrongContexts:

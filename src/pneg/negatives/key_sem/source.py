@@ -16,7 +16,7 @@ from pneg.negatives.base import TOO_FEW, Refusals, draws
 from pneg.negatives.key_sem.keyphrases import EXTRACTORS, Extract, keywords
 from pneg.negatives.key_sem.near_words import NearWords
 from pneg.negatives.written import Device, Writer, digest, windows
-from pneg.negatives.wrong_context import WrongContexts, script
+from pneg.negatives.wrong_context import TAG, WrongContexts, script
 
 KEYWORDS, RESPOND, END = "<|keywords|>", "<|respond|>", "<|said|>"
 TOKENS = {KEYWORDS: " Keywords:", RESPOND: " Dialogue:\n", END: "\n"}
@@ -26,7 +26,7 @@ LAST_IN_TRAINING, LAST = 4, 3
 MOST_IN_TRAINING, MOST = 10, 20
 """Keyphrases of a response, and of a context."""
 REPLACED = 0.3
-EMPTY = "empty"
+EMPTY, TAGGED = "empty", "speaker's tag"
 EXAMPLES = "key-sem 1"
 """Changes with how examples are made, so that no model fitted to others is taken for one fitted to these."""
 
@@ -151,7 +151,7 @@ class KeySem:
         asked = [self._asked(work) for work in owners]
         for work, [completion] in zip(owners, _written(self.writer.lm, asked, self.writer.device.rows), strict=True):
             response = " ".join(completion.text.split())
-            reason = work.refusals.reason(response) if response else EMPTY
+            reason = EMPTY if not response else TAGGED if TAG.search(response) else work.refusals.reason(response)
             if reason is None:
                 work.chosen.append(response)
             else:

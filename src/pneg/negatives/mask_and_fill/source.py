@@ -19,11 +19,12 @@ from pneg.negatives.mask_and_fill.thresholds import Thresholds
 from pneg.negatives.mask_and_fill.utterances import MOST, long_enough, utterances
 from pneg.negatives.random import Random
 from pneg.negatives.written import Device, Writer, digest, windows
-from pneg.negatives.wrong_context import WrongContexts
+from pneg.negatives.wrong_context import TAG, WrongContexts
 
 VERSIONS_AN_UTTERANCE = 4
 WAVE = 8
 """Masked versions of a context that are filled before it is asked whether more are needed."""
+TAGGED = "speaker's tag"
 UNFINISHED, UNORIGINAL, UNLIKELY = "unfinished fill", "too few new content words", "unlikely text"
 FILLED_UP = "filled up with random"
 EXAMPLES = "mask-and-fill 1"
@@ -196,6 +197,8 @@ class MaskAndFill:
     def _fault(self, work: _Work, response: str | None) -> str | None:
         if response is None:
             return UNFINISHED
+        if TAG.search(response):
+            return TAGGED
         new = choice.new_content_words(response, (*work.dialogue.positives, *work.dialogue.context))
         return work.refusals.reason(response) or (UNORIGINAL if new < choice.FEWEST_NEW else None)
 
