@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pneg.cli import options
+from pneg.cli.backend import Backend, backend_options
 from pneg.dialogue import Dialogue, check_output, write
 from pneg.errors import DataError
 
 if TYPE_CHECKING:
-    from pneg.lm import LanguageModel
-    from pneg.negatives import NegativeSource
+    from pneg.lm import Recorded
+    from pneg.negatives import NegativeSource, Prompted
+    from pneg.negatives.journal import Journal
 
 
 @click.group()
@@ -110,25 +112,7 @@ def human(source: str, **common: Any) -> None:
 @click.option(
     "--attempts", type=click.IntRange(1), default=10, show_default=True, help="Requests a context, at most."
 )
-@click.option(
-    "--lm",
-    default="transformers",
-    show_default=True,
-    metavar="URL",
-    help="An OpenAI-compatible server, as in http://localhost:8000/v1; or `transformers`, a model inside this "
-    "process, on a GPU if there is one; or `embedded`, llama.cpp on the processor.",
-)
-@click.option(
-    "--model",
-    metavar="NAME",
-    help="The model as the server calls it; a hub name or a folder for transformers, a GGUF file for embedded.  "
-    "[default: smollm2-135m]",
-)
-@click.option(
-    "--concurrency",
-    type=click.IntRange(1),
-    help="Contexts in work at a time.  [default: 8; transformers 32, on a GPU 256]",
-)
+@backend_options
 @click.option("--temperature", type=click.FloatRange(0), default=0.8, show_default=True)
 @click.option("--force", is_flag=True, help="Replace OUT if it is there.")
 def prompted(
@@ -137,9 +121,6 @@ def prompted(
     shots: int,
     demonstration_sets: int,
     attempts: int,
-    lm: str,
-    model: str | None,
-    concurrency: int | None,
     temperature: float,
     force: bool,
     **common: Any,
@@ -150,28 +131,38 @@ def prompted(
     that was stopped goes on where it was when the same command is given again.
     """
     from pneg.lm import Sampling
-    from pneg.negatives import Prompted, add
+    from pneg.negatives import Prompted
     from pneg.negatives.journal import Journal
 
-    out: Path = common["out"]
+    backend, out = Backend.taken(common), common["out"]
     if out.exists() and not force:
         raise DataError("it is there already", "choose another output, or add --force to replace it", file=out)
-    language_model = _language_model(lm, model, concurrency)
-    written = Prompted(
-        language_model,
-        options.Input(examples),
-        shots=shots,
-        demonstration_sets=demonstration_sets,
-        attempts=attempts,
-        sampling=Sampling(temperature=temperature),
-        seed=common["seed"],
-    )
+    lm = backend.language_model()
     settings = {
         "examples": examples, "shots": shots, "demonstration_sets": demonstration_sets, "attempts": attempts,
-        "lm": lm, "model": language_model.name, "temperature": temperature,
+        **backend.settings, "model": lm.name, "temperature": temperature,
         "count": common["count"], "seed": common["seed"],
     }  # fmt: skip
-    journal = Journal(out, settings)
+    with backend.opened(lm, out, settings) as recorded:
+        written = Prompted(
+            recorded,
+            options.Input(examples),
+            shots=shots,
+            demonstration_sets=demonstration_sets,
+            attempts=attempts,
+            sampling=Sampling(temperature=temperature),
+            seed=common["seed"],
+            judged=recorded.judge,
+        )
+        _write_prompted(written, recorded, source, Journal(out, settings), common)
+
+
+def _write_prompted(
+    written: "Prompted", recorded: "Recorded", source: str, journal: "Journal", common: dict[str, Any]
+) -> None:
+    from pneg.negatives import add
+
+    out: Path = common["out"]
     dialogues = options.Input(source, common["limit"], options.aside_of(common["skip_bad"], out))
 
     def job(remaining: Iterator[Dialogue], first: int) -> Iterator[Dialogue]:
@@ -191,12 +182,14 @@ def prompted(
     share = tally.regenerated / max(1, tally.contexts)
     found = {
         "out": str(out), "source": written.name, "dialogues": n, "resumed": resumed, **asdict(tally),
-        "regenerated_share": round(share, 4), "counts": dict(written.counts), **dialogues.summary(),
+        "regenerated_share": round(share, 4), "counts": dict(written.counts),
+        "ledger": str(recorded.ledger.path), "from_ledger": recorded.replayed, **dialogues.summary(),
     }  # fmt: skip
     text = (
         f"{n} dialogues -> {out}" + (f" ({resumed} of them done before)" if resumed else "") + "\n"
         f"{tally.regenerated} of {tally.contexts} contexts ({share:.1%}) needed writing again\n"
-        f"{tally.requests} requests, {tally.prompt_tokens:,} tokens read, {tally.cached_tokens:,} of them cached, "
+        f"{tally.requests} requests, {recorded.replayed} of them answered from {recorded.ledger.path}; "
+        f"{tally.prompt_tokens:,} tokens read, {tally.cached_tokens:,} of them cached, "
         f"{tally.completion_tokens:,} written\n" + _reasons(found["counts"])
     )
     options.report(found, text, common["as_json"])
@@ -208,20 +201,6 @@ def _pool(corpus: str | None, source: str, common: dict[str, Any]) -> Iterator[D
 
     on_bad = (lambda error, line: None) if common["skip_bad"] else None
     return islice(corpora.read(corpus or source, on_bad), None if corpus else common["limit"])
-
-
-def _language_model(lm: str, model: str | None, concurrency: int | None) -> "LanguageModel":
-    from pneg.lm import Embedded, OpenAICompatible, Transformers
-
-    if lm == "transformers":
-        return Transformers(model or "smollm2-135m", concurrency or 0)
-    if lm == "embedded":
-        return Embedded(model or "smollm2-135m", concurrency or 8)
-    if not lm.startswith(("http://", "https://")):
-        raise click.UsageError(f"--lm {lm} is neither transformers nor embedded nor an address like http://...")
-    if model is None:
-        raise click.UsageError("--lm needs --model NAME, the model as the server calls it")
-    return OpenAICompatible(lm, model, concurrency=concurrency or 8)
 
 
 def _write(

@@ -3,6 +3,7 @@
 from pneg.lm.base import Complete, Completion, LanguageModel, Request, Sampling
 from pneg.lm.client import OpenAICompatible
 from pneg.lm.embedded import Embedded
+from pneg.lm.ledger import Ledger, Recorded, Run
 from pneg.lm.local import Transformers
 from pneg.lm.scripted import Scripted
 
@@ -11,8 +12,11 @@ __all__ = [
     "Completion",
     "Embedded",
     "LanguageModel",
+    "Ledger",
     "OpenAICompatible",
+    "Recorded",
     "Request",
+    "Run",
     "Sampling",
     "Scripted",
     "Transformers",

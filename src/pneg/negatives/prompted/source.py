@@ -1,7 +1,7 @@
 """`prompted`: the paper's PNEG. A language model writes adversarial negatives, faulty ones are written again."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
@@ -63,6 +63,7 @@ class Prompted:
         sampling: how tokens are drawn; stop texts and length are set from the count.
         seed: of demonstrations and samples.
         first: position of the first dialogue, for a job that goes on where it was stopped.
+        judged: told of each request that was answered, and of the faults found in the answer.
 
     Attributes:
         counts: faults by reason, and what is missing in the end.
@@ -77,6 +78,7 @@ class Prompted:
     sampling: Sampling = field(default_factory=Sampling)
     seed: int = 0
     first: int = 0
+    judged: Callable[[Request, Sequence[str]], None] = lambda _, __: None
     name: str = field(default="prompted", init=False)
     counts: Counter[str] = field(default_factory=Counter, init=False)
     tally: Tally = field(default_factory=Tally, init=False)
@@ -133,6 +135,7 @@ class Prompted:
             completion = await complete(request)
             self.tally.add(completion)
             self.tally.regenerated += attempt == 1
+            refused: list[str] = []
             for written in parse(completion.text, len(kept) + 1, completion.cut):
                 if len(kept) == count:
                     break
@@ -140,7 +143,9 @@ class Prompted:
                 if fault is None:
                     kept.append(written.text)
                 else:
-                    self.counts[fault] += 1
+                    refused.append(fault)
+            self.counts.update(refused)
+            self.judged(request, refused)
         if len(kept) < count:
             self.counts[TOO_FEW] += count - len(kept)
         self.tally.contexts += 1
