@@ -11,6 +11,8 @@ import click
 if TYPE_CHECKING:
     from pneg.lm import LanguageModel, Recorded
 
+MOST = 64
+"""Requests at a time to a server, at most."""
 OPTIONS = (
     click.option(
         "--lm",
@@ -29,7 +31,29 @@ OPTIONS = (
     click.option(
         "--concurrency",
         type=click.IntRange(1),
-        help="Contexts in work at a time.  [default: 8; transformers 32, on a GPU 256]",
+        help="Contexts in work at a time; with a server at most.  [default: 64; embedded 8, transformers "
+        "32, on a GPU 256]",
+    ),
+    click.option(
+        "--endpoint",
+        type=click.Choice(["completions", "chat"]),
+        default="completions",
+        show_default=True,
+        help="What the server is asked for; chat is for a model that has no completions.",
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(0, min_open=True),
+        default=600.0,
+        show_default=True,
+        help="Seconds a server may take to answer a request.",
+    ),
+    click.option(
+        "--patience",
+        type=click.FloatRange(0),
+        default=300.0,
+        show_default=True,
+        help="Seconds a server may fail, without any answer, until the job stops.",
     ),
     click.option(
         "--ledger",
@@ -54,7 +78,10 @@ class Backend:
 
     lm: str
     model: str | None
+    endpoint: str
     concurrency: int | None
+    timeout: float
+    patience: float
     ledger: Path | None
 
     @classmethod
@@ -65,11 +92,14 @@ class Backend:
     @property
     def settings(self) -> dict[str, Any]:
         """What of it changes what is written."""
-        return {"lm": self.lm, "model": self.model}
+        from pneg.lm.client import public
+
+        told = {"lm": public(self.lm) if "://" in self.lm else self.lm, "model": self.model}
+        return told if self.endpoint == "completions" else {**told, "endpoint": self.endpoint}
 
     def language_model(self) -> "LanguageModel":
         """The language model itself."""
-        from pneg.lm import Embedded, OpenAICompatible, Transformers
+        from pneg.lm import Embedded, OpenAICompatible, Paced, Policy, Transformers
 
         if self.lm == "transformers":
             return Transformers(self.model or "smollm2-135m", self.concurrency or 0)
@@ -81,7 +111,14 @@ class Backend:
             )
         if self.model is None:
             raise click.UsageError("--lm needs --model NAME, the model as the server calls it")
-        return OpenAICompatible(self.lm, self.model, concurrency=self.concurrency or 8)
+        client = OpenAICompatible(
+            self.lm,
+            self.model,
+            concurrency=self.concurrency or MOST,
+            timeout=self.timeout,
+            endpoint="chat" if self.endpoint == "chat" else "completions",
+        )
+        return Paced(client, Policy(patience=self.patience))
 
     @contextmanager
     def opened(self, lm: "LanguageModel", out: Path, settings: Mapping[str, Any]) -> "Iterator[Recorded]":
@@ -95,4 +132,4 @@ class Backend:
     @property
     def form(self) -> str:
         """What makes the answers differ from those of the same model elsewhere."""
-        return self.lm if self.lm in ("transformers", "embedded") else "completions"
+        return self.lm if self.lm in ("transformers", "embedded") else self.endpoint

@@ -3,6 +3,7 @@
 from pneg.lm.base import Complete, Completion, LanguageModel, Request, Sampling
 from pneg.lm.client import OpenAICompatible
 from pneg.lm.embedded import Embedded
+from pneg.lm.flow import Paced, Policy
 from pneg.lm.ledger import Ledger, Recorded, Run
 from pneg.lm.local import Transformers
 from pneg.lm.scripted import Scripted
@@ -14,6 +15,8 @@ __all__ = [
     "LanguageModel",
     "Ledger",
     "OpenAICompatible",
+    "Paced",
+    "Policy",
     "Recorded",
     "Request",
     "Run",
