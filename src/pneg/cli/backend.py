@@ -3,14 +3,33 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    from pneg.lm import LanguageModel, Recorded
+from pneg.errors import MissingExtra
 
+if TYPE_CHECKING:
+    from pneg.lm import LanguageModel, Metered, Price, Recorded
+    from pneg.lm.client import Endpoint
+
+
+class _Dollars(click.ParamType):  # type: ignore[type-arg]
+    name = "dollars"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        try:
+            found = Decimal(value)
+        except InvalidOperation:
+            found = Decimal(-1)
+        if not found.is_finite() or found < 0:
+            self.fail(f"{value} is no sum of dollars, such as 0.15", param, ctx)
+        return found
+
+
+DOLLARS = _Dollars()
 MOST = 64
 """Requests at a time to a server, at most."""
 OPTIONS = (
@@ -62,6 +81,21 @@ OPTIONS = (
         help="Where every answer is kept, so that none is asked for twice; several jobs may share it.  "
         "[default: OUT.ledger.sqlite]",
     ),
+    click.option(
+        "--price-in",
+        type=DOLLARS,
+        help="Dollars a million tokens read.  [default: the published price]",
+    ),
+    click.option(
+        "--price-out",
+        type=DOLLARS,
+        help="Dollars a million tokens written.  [default: the published price]",
+    ),
+    click.option(
+        "--budget",
+        type=DOLLARS,
+        help="Stop before all that is in the ledger has cost more dollars.",
+    ),
 )
 
 
@@ -83,6 +117,9 @@ class Backend:
     timeout: float
     patience: float
     ledger: Path | None
+    price_in: Decimal | None
+    price_out: Decimal | None
+    budget: Decimal | None
 
     @classmethod
     def taken(cls, words: dict[str, Any]) -> "Backend":
@@ -97,39 +134,108 @@ class Backend:
         told = {"lm": public(self.lm) if "://" in self.lm else self.lm, "model": self.model}
         return told if self.endpoint == "completions" else {**told, "endpoint": self.endpoint}
 
-    def language_model(self) -> "LanguageModel":
-        """The language model itself."""
-        from pneg.lm import Embedded, OpenAICompatible, Paced, Policy, Transformers
+    @property
+    def remote(self) -> bool:
+        """Whether a server is asked."""
+        return self.lm not in ("transformers", "embedded")
 
-        if self.lm == "transformers":
-            return Transformers(self.model or "smollm2-135m", self.concurrency or 0)
-        if self.lm == "embedded":
-            return Embedded(self.model or "smollm2-135m", self.concurrency or 8)
-        if not self.lm.startswith(("http://", "https://")):
+    def checked(self) -> "Backend":
+        """Itself, if the options go together.
+
+        Raises:
+            UsageError: when they do not.
+        """
+        if self.remote and not self.lm.startswith(("http://", "https://")):
             raise click.UsageError(
                 f"--lm {self.lm} is neither transformers nor embedded nor an address like http://..."
             )
-        if self.model is None:
+        if self.remote and self.model is None:
             raise click.UsageError("--lm needs --model NAME, the model as the server calls it")
-        client = OpenAICompatible(
-            self.lm,
-            self.model,
-            concurrency=self.concurrency or MOST,
-            timeout=self.timeout,
-            endpoint="chat" if self.endpoint == "chat" else "completions",
-        )
-        return Paced(client, Policy(patience=self.patience))
+        if (self.price_in is None) != (self.price_out is None):
+            raise click.UsageError("--price-in and --price-out go together")
+        return self
+
+    def language_model(self) -> "LanguageModel":
+        """The language model itself; each request is sent once."""
+        from pneg.lm import Embedded, OpenAICompatible, Transformers
+
+        model = self.model or "smollm2-135m"
+        if self.lm == "transformers":
+            return Transformers(model, self.concurrency or 0)
+        if self.lm == "embedded":
+            return Embedded(model, self.concurrency or 8)
+        endpoint: Endpoint = "chat" if self.endpoint == "chat" else "completions"
+        most = self.concurrency or MOST
+        return OpenAICompatible(self.lm, model, concurrency=most, timeout=self.timeout, endpoint=endpoint)
+
+    def price(self) -> "Price | None":
+        """Of the model's tokens: what was given, else what is published; None where it is not known.
+
+        Raises:
+            UsageError: when there is a budget, and no price.
+        """
+        from pneg.lm.prices import Price, known
+
+        if self.price_in is not None and self.price_out is not None:
+            return Price(self.price_in, self.price_in, self.price_out)
+        if not self.remote:
+            return Price()
+        try:
+            found = known(self.model or "", self.lm)
+        except MissingExtra:
+            if self.budget is not None:
+                raise
+            return None
+        if found is None and self.budget is not None:
+            raise click.UsageError(
+                f"the price of {self.model} is not known: --budget needs --price-in and --price-out"
+            )
+        return found
+
+    def ledger_of(self, out: Path) -> Path:
+        """The ledger of a job that writes `out`."""
+        return self.ledger or out.with_name(out.name + ".ledger.sqlite")
 
     @contextmanager
-    def opened(self, lm: "LanguageModel", out: Path, settings: Mapping[str, Any]) -> "Iterator[Recorded]":
-        """The language model with its ledger, for a job that writes `out`."""
-        from pneg.lm import Ledger, Recorded, Run
+    def opened(self, lm: "LanguageModel", out: Path, settings: Mapping[str, Any]) -> "Iterator[Asked]":
+        """The language model with its meter, its pace and its ledger, for a job that writes `out`."""
+        from pneg.lm import Ledger, Metered, Paced, Policy, Price, Recorded, Run
 
-        path = self.ledger or out.with_name(out.name + ".ledger.sqlite")
-        with Ledger(path, Run(settings)) as ledger:
-            yield Recorded(lm, ledger, self.form)
+        price = self.price()
+        paid = price or Price()
+        run = Run(settings, str(paid.read), str(paid.cached), str(paid.written))
+        with Ledger(self.ledger_of(out), run) as ledger:
+            metered = Metered(lm, paid, self.budget, ledger.spent())
+            paced = Paced(metered, Policy(patience=self.patience)) if self.remote else metered
+            yield Asked(Recorded(paced, ledger, self.form), metered, price is not None)
 
     @property
     def form(self) -> str:
         """What makes the answers differ from those of the same model elsewhere."""
         return self.lm if self.lm in ("transformers", "embedded") else self.endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A language model that is being used.
+
+    Attributes:
+        recorded: answers.
+        metered: knows the cost.
+        priced: whether it does.
+    """
+
+    recorded: "Recorded"
+    metered: "Metered"
+    priced: bool
+
+    def told(self, refused: int, kept: int) -> str:
+        """Cost, faults and cached tokens up to now, for a bar.
+
+        Args:
+            refused: responses.
+            kept: responses.
+        """
+        cost = f"${self.metered.spent:.4f}" if self.priced else "price unknown"
+        cached = self.metered.cached_tokens / max(1, self.metered.prompt_tokens)
+        return f"{cost}, faults {refused / max(1, refused + kept):.0%}, cached {cached:.0%}"

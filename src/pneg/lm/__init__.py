@@ -6,6 +6,7 @@ from pneg.lm.embedded import Embedded
 from pneg.lm.flow import Paced, Policy
 from pneg.lm.ledger import Ledger, Recorded, Run
 from pneg.lm.local import Transformers
+from pneg.lm.prices import Metered, Price
 from pneg.lm.scripted import Scripted
 
 __all__ = [
@@ -14,9 +15,11 @@ __all__ = [
     "Embedded",
     "LanguageModel",
     "Ledger",
+    "Metered",
     "OpenAICompatible",
     "Paced",
     "Policy",
+    "Price",
     "Recorded",
     "Request",
     "Run",

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -18,6 +19,7 @@ from typing import Any
 
 from pneg.errors import BackendError, LedgerError
 from pneg.lm.base import Complete, Completion, LanguageModel, Request
+from pneg.lm.prices import Price
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -36,6 +38,10 @@ CREATE TABLE IF NOT EXISTS requests (
 ANSWER = "text, cut, prompt_tokens, completion_tokens, cached_tokens, model, backend"
 COLUMNS = f"hash, run, seed, at, seconds, refused, {ANSWER}"
 INSERT = f"INSERT INTO requests ({COLUMNS}) VALUES (?{', ?' * 12}) ON CONFLICT (hash) DO NOTHING"
+SPENT = (
+    "SELECT price_in, price_cached, price_out, sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens) "
+    "FROM requests JOIN runs ON run = runs.id GROUP BY run"
+)
 JUDGE = "UPDATE requests SET faults = ? WHERE hash = ? AND faults IS NOT ?"
 PATIENCE = 10.0
 """Seconds to wait for another process that is writing."""
@@ -109,6 +115,13 @@ class Ledger:
         with explained(self.path):
             row = self._reader.execute(f"SELECT {ANSWER}, refused FROM requests WHERE hash = ?", (key,)).fetchone()
         return row and (Completion(row[0], bool(row[1]), *row[2:7]), row[7])
+
+    def spent(self) -> Decimal:
+        """Dollars that all runs in it have cost, each at the prices of its time."""
+        with explained(self.path):
+            rows = self._reader.execute(SPENT).fetchall()
+        costs = (Price(*map(Decimal, row[:3])).of(*row[3:]) for row in rows)
+        return sum(costs, Decimal(0))
 
     async def record(
         self, key: bytes, request: Request, completion: Completion, seconds: float, refused: str = ""
