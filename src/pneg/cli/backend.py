@@ -32,6 +32,7 @@ class _Dollars(click.ParamType):  # type: ignore[type-arg]
 DOLLARS = _Dollars()
 MOST = 64
 """Requests at a time to a server, at most."""
+MOST_IN_BATCH = 10_000
 OPTIONS = (
     click.option(
         "--lm",
@@ -61,6 +62,17 @@ OPTIONS = (
         help="What the server is asked for; chat is for a model that has no completions.",
     ),
     click.option(
+        "--schema",
+        is_flag=True,
+        help="Ask a chat endpoint for JSON by a schema where its first answer was not good enough.",
+    ),
+    click.option(
+        "--batch",
+        is_flag=True,
+        help="Use the server's Batch API: half the price, answers within a day. --concurrency is then how many "
+        "requests a batch holds.  [default: 10000]",
+    ),
+    click.option(
         "--timeout",
         type=click.FloatRange(0, min_open=True),
         default=600.0,
@@ -84,7 +96,7 @@ OPTIONS = (
     click.option(
         "--price-in",
         type=DOLLARS,
-        help="Dollars a million tokens read.  [default: the published price]",
+        help="Dollars a million tokens read, without a batch's discount.  [default: the published price]",
     ),
     click.option(
         "--price-out",
@@ -113,6 +125,8 @@ class Backend:
     lm: str
     model: str | None
     endpoint: str
+    schema: bool
+    batch: bool
     concurrency: int | None
     timeout: float
     patience: float
@@ -132,7 +146,7 @@ class Backend:
         from pneg.lm.client import public
 
         told = {"lm": public(self.lm) if "://" in self.lm else self.lm, "model": self.model}
-        return told if self.endpoint == "completions" else {**told, "endpoint": self.endpoint}
+        return told if self.endpoint == "completions" else {**told, "endpoint": "chat", "schema": self.schema}
 
     @property
     def remote(self) -> bool:
@@ -151,13 +165,17 @@ class Backend:
             )
         if self.remote and self.model is None:
             raise click.UsageError("--lm needs --model NAME, the model as the server calls it")
+        if self.schema and self.endpoint != "chat":
+            raise click.UsageError("--schema needs --endpoint chat")
+        if self.batch and not self.remote:
+            raise click.UsageError("--batch needs --lm URL, a server that has OpenAI's Batch API")
         if (self.price_in is None) != (self.price_out is None):
             raise click.UsageError("--price-in and --price-out go together")
         return self
 
-    def language_model(self) -> "LanguageModel":
-        """The language model itself; each request is sent once."""
-        from pneg.lm import Embedded, OpenAICompatible, Transformers
+    def language_model(self, out: Path) -> "LanguageModel":
+        """The language model itself, for a job that writes `out`; each request is sent once."""
+        from pneg.lm import BatchAPI, Embedded, OpenAICompatible, Policy, Transformers
 
         model = self.model or "smollm2-135m"
         if self.lm == "transformers":
@@ -165,6 +183,11 @@ class Backend:
         if self.lm == "embedded":
             return Embedded(model, self.concurrency or 8)
         endpoint: Endpoint = "chat" if self.endpoint == "chat" else "completions"
+        if self.batch:
+            state = out.with_name(out.name + ".batches.jsonl")
+            most = self.concurrency or MOST_IN_BATCH
+            policy = Policy(patience=self.patience)
+            return BatchAPI(self.lm, model, state, concurrency=most, endpoint=endpoint, policy=policy)
         most = self.concurrency or MOST
         return OpenAICompatible(self.lm, model, concurrency=most, timeout=self.timeout, endpoint=endpoint)
 
@@ -174,6 +197,10 @@ class Backend:
         Raises:
             UsageError: when there is a budget, and no price.
         """
+        listed = self._listed_price()
+        return listed * Decimal("0.5") if listed and self.batch else listed
+
+    def _listed_price(self) -> "Price | None":
         from pneg.lm.prices import Price, known
 
         if self.price_in is not None and self.price_out is not None:
@@ -206,7 +233,8 @@ class Backend:
         run = Run(settings, str(paid.read), str(paid.cached), str(paid.written))
         with Ledger(self.ledger_of(out), run) as ledger:
             metered = Metered(lm, paid, self.budget, ledger.spent())
-            paced = Paced(metered, Policy(patience=self.patience)) if self.remote else metered
+            alone = self.remote and not self.batch
+            paced = Paced(metered, Policy(patience=self.patience)) if alone else metered
             yield Asked(Recorded(paced, ledger, self.form), metered, price is not None)
 
     @property

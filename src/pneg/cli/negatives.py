@@ -141,7 +141,7 @@ def prompted(
     backend, out = Backend.taken(common).checked(), common["out"]
     if out.exists() and not (force or dry_run):
         raise DataError("it is there already", "choose another output, or add --force to replace it", file=out)
-    lm = backend.language_model()
+    lm = backend.language_model(out)
     settings = {
         "examples": examples, "shots": shots, "demonstration_sets": demonstration_sets, "attempts": attempts,
         **backend.settings, "model": lm.name, "temperature": temperature,
@@ -155,6 +155,7 @@ def prompted(
         attempts=attempts,
         sampling=Sampling(temperature=temperature),
         seed=common["seed"],
+        structured=backend.schema,
     )
     journal = Journal(out, settings)
     if dry_run:

@@ -1,6 +1,7 @@
 """Language models: prompts in, text out. Nothing here knows what a dialogue is."""
 
 from pneg.lm.base import Complete, Completion, LanguageModel, Request, Sampling
+from pneg.lm.batch_api import BatchAPI
 from pneg.lm.client import OpenAICompatible
 from pneg.lm.embedded import Embedded
 from pneg.lm.flow import Paced, Policy
@@ -10,6 +11,7 @@ from pneg.lm.prices import Metered, Price
 from pneg.lm.scripted import Scripted
 
 __all__ = [
+    "BatchAPI",
     "Complete",
     "Completion",
     "Embedded",

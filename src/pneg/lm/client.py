@@ -39,6 +39,7 @@ REASONS = (
 
 Endpoint = Literal["completions", "chat"]
 PATHS: Mapping[Endpoint, str] = {"completions": "completions", "chat": "chat/completions"}
+JSON = {"Content-Type": "application/json"}
 CONTINUE = (
     "The user gives the beginning of a text. Write what comes next, exactly where it breaks off, in the same form. "
     "Do not repeat any of it and add no remarks."
@@ -78,7 +79,7 @@ class OpenAICompatible:
 
             async def complete(request: Request) -> Completion:
                 asked = json.dumps(body(request, self.name, self.endpoint, self.extra)).encode()
-                answer = await exchange(http, "POST", address, place, key, data=asked)
+                answer = await exchange(http, "POST", address, place, key, data=asked, headers=JSON)
                 return completion(answer, request, self.endpoint)
 
             yield complete
@@ -94,9 +95,7 @@ def session(url: str, key: str, timeout: float) -> "aiohttp.ClientSession":
     """A pool of connections that sends the key with each request; proxies are the environment's."""
     import aiohttp
 
-    headers = {"Content-Type": "application/json"}
-    if "@" not in urlsplit(url).netloc:
-        headers["Authorization"] = f"Bearer {key}"
+    headers = {} if "@" in urlsplit(url).netloc else {"Authorization": f"Bearer {key}"}
     return aiohttp.ClientSession(
         headers=headers,
         timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, 30)),
@@ -128,7 +127,7 @@ async def exchange(
             found = await answer.read()
             if answer.status < 300:
                 return found
-            raise _refused(place, answer.status, answer.headers, found, key)
+            raise refusal(place, answer.status, answer.headers, found, key)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
         said = BackendError(f"{place} cannot be reached", retryable=True, hint="check --lm and that the server is up")
     except TimeoutError:
@@ -207,7 +206,8 @@ def _continued(text: str, request: Request) -> str:
     return text.lstrip().removeprefix(request.prompt.rpartition("\n")[2])
 
 
-def _refused(place: str, status: int, headers: Mapping[str, str], answer: bytes, key: str) -> BackendError:
+def refusal(place: str, status: int, headers: Mapping[str, str], answer: bytes, key: str) -> BackendError:
+    """What an answer with a status of failure means; arguments as for `exchange`."""
     code, message = _told(answer)
     said = message.replace(key, "***").splitlines()
     reason = ""

@@ -186,7 +186,7 @@ class Paced:
         Raises:
             BackendError: from a request that failed for good; when the server keeps failing, from all.
         """
-        logging.getLogger("stamina").addHandler(logging.NullHandler())  # or it tells standard error of each retry
+        quieten()
         async with self.lm.connect() as ask:
             yield _Job(ask, self).complete
 
@@ -206,7 +206,7 @@ class _Job:
 
         alone, answers = 0, self.answers
         async for attempt in stamina.retry_context(
-            on=_again,
+            on=again,
             attempts=None,
             timeout=None,
             wait_initial=self.policy.first_wait,
@@ -262,8 +262,15 @@ class _Job:
         return self.stopped
 
 
-def _again(error: Exception) -> bool | float:
-    """Whether to try again; a number is the seconds to wait first."""
+def again(error: Exception) -> bool | float:
+    """Whether to try again after an error; a number is the seconds to wait first."""
     if not isinstance(error, BackendError) or not error.retryable:
         return False
     return True if error.retry_after is None else error.retry_after
+
+
+def quieten() -> None:
+    """Keep standard error free of a line for each retry; those who set up logging still get them."""
+    logger = logging.getLogger("stamina")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())

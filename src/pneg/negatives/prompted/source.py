@@ -11,7 +11,7 @@ from anyio.from_thread import start_blocking_portal
 from pneg.dialogue import Dialogue
 from pneg.lm.base import Complete, Completion, LanguageModel, Request, Sampling
 from pneg.negatives.base import TOO_FEW, draws
-from pneg.negatives.prompted import prompt
+from pneg.negatives.prompted import prompt, structured
 from pneg.negatives.prompted.demonstrations import SOURCE, Demonstrations
 from pneg.negatives.prompted.faults import Faults
 from pneg.negatives.prompted.parse import parse
@@ -63,6 +63,7 @@ class Prompted:
         sampling: how tokens are drawn; stop texts and length are set from the count.
         seed: of demonstrations and samples.
         first: position of the first dialogue, for a job that goes on where it was stopped.
+        structured: ask for JSON where the first answer was not good enough; needs a chat endpoint that can.
         judged: told of each request that was answered, and of the faults found in the answer.
 
     Attributes:
@@ -78,6 +79,7 @@ class Prompted:
     sampling: Sampling = field(default_factory=Sampling)
     seed: int = 0
     first: int = 0
+    structured: bool = False
     judged: Callable[[Request, Sequence[str]], None] = lambda _, __: None
     name: str = field(default="prompted", init=False)
     counts: Counter[str] = field(default_factory=Counter, init=False)
@@ -131,12 +133,14 @@ class Prompted:
                 prompt.build(shown, dialogue.context, count, kept),
                 replace(self.sampling, max_tokens=missing * TOKENS_A_RESPONSE, stop=prompt.stops(count)),
                 seeds.getrandbits(31),
+                structured.schema(missing) if self.structured and attempt else "",
             )
             completion = await complete(request)
             self.tally.add(completion)
             self.tally.regenerated += attempt == 1
             refused: list[str] = []
-            for written in parse(completion.text, len(kept) + 1, completion.cut):
+            text = structured.numbered(completion.text, len(kept) + 1) if request.schema else completion.text
+            for written in parse(text, len(kept) + 1, completion.cut):
                 if len(kept) == count:
                     break
                 fault = faults.of(written)
