@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from pneg import errors
-from pneg.errors import BackendError, BudgetExceeded, DataError, MissingExtra, ModelError, PnegError, needs
+from pneg.errors import (
+    BackendError,
+    BudgetExceeded,
+    DataError,
+    LedgerError,
+    MissingExtra,
+    ModelError,
+    PnegError,
+    needs,
+)
 
 
 def test_the_tree_drawn_in_the_module_is_the_tree() -> None:
@@ -23,6 +32,7 @@ def test_the_tree_drawn_in_the_module_is_the_tree() -> None:
         (DataError("a blank", "expected text", file="f", line=3), "f, line 3: a blank; expected text"),
         (BackendError("refused"), "refused"),
         (BackendError("refused", hint="wait a minute"), "refused; wait a minute"),
+        (LedgerError("l.sqlite", "it is full", "make room"), "l.sqlite: it is full; make room"),
         (MissingExtra("pyarrow", "parquet"), 'pyarrow is not installed; run: pip install "pneg[parquet]"'),
     ],
 )
@@ -32,7 +42,14 @@ def test_a_message_says_where_what_and_what_to_do(error: PnegError, message: str
 
 def test_only_bad_words_and_bad_input_exit_with_2() -> None:
     status = {kind: kind.exit_status for kind in PnegError.__subclasses__()}
-    assert status == {DataError: 2, ModelError: 1, BackendError: 1, BudgetExceeded: 1, MissingExtra: 1}
+    assert status == {
+        DataError: 2,
+        ModelError: 1,
+        BackendError: 1,
+        BudgetExceeded: 1,
+        LedgerError: 1,
+        MissingExtra: 1,
+    }
 
 
 def test_a_missing_optional_module_names_its_top_package_and_the_extra() -> None:

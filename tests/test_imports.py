@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {
-    "torch", "transformers", "numpy", "openai", "pyarrow", "xllamacpp",
+    "torch", "transformers", "numpy", "aiohttp", "openai", "pyarrow", "xllamacpp",
     "huggingface_hub", "sklearn", "anyio", "tqdm",
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ PnegError                 everything below; a command prints it as one line and 
 ├── DataError             a file, a line of it, or a word on the command line is wrong  (exit status 2)
 ├── ModelError            a model cannot be found, fetched, checked or loaded
 ├── BackendError          a language model's server refused, failed or could not be reached
+├── LedgerError           the ledger cannot be opened, read or written
 ├── BudgetExceeded        going on would cost more than was allowed
 └── MissingExtra          an optional dependency is not installed
 """
@@ -48,11 +49,40 @@ class BackendError(PnegError):
         retryable: whether the same request may succeed later.
         status: the HTTP status, where there was an answer.
         hint: what to do about it.
+        retry_after: seconds the server asks to wait before anything is sent again.
+        reason: why this request alone is refused, in a few words, where others may well succeed; empty where the
+            error concerns every request.
+        billed: whether the server may have done the work all the same, and charge for it.
     """
 
-    def __init__(self, message: str, *, retryable: bool = False, status: int | None = None, hint: str = "") -> None:
-        self.retryable, self.status, self.hint = retryable, status, hint
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool = False,
+        status: int | None = None,
+        hint: str = "",
+        retry_after: float | None = None,
+        reason: str = "",
+        billed: bool = False,
+    ) -> None:
+        self.message, self.retryable, self.status, self.hint = message, retryable, status, hint
+        self.retry_after, self.reason, self.billed = retry_after, reason, billed
         super().__init__(message + (f"; {hint}" if hint else ""))
+
+
+class LedgerError(PnegError):
+    """The ledger cannot be opened, read or written.
+
+    Args:
+        file: the ledger.
+        found: what is wrong.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, file: object, found: str, remedy: str) -> None:
+        self.file, self.found, self.remedy = file, found, remedy
+        super().__init__(f"{file}: {found}; {remedy}")
 
 
 class BudgetExceeded(PnegError):

@@ -199,6 +199,22 @@ def encoder_folder(name: str) -> Path:
     return _from_hub(name, HUB_FILES + ENCODER_FILES)
 
 
+def tokenizer_file(name: str) -> Path:
+    """The `tokenizer.json` of the causal language model `name`, without the model where the hub has both.
+
+    Args:
+        name: as for `local_folder`.
+
+    Raises:
+        ModelError: as `local_folder`, or when the model has no such file.
+    """
+    on_hub = name not in MIRRORED and not Path(name).expanduser().is_dir() and name.count("/") == 1
+    folder = _from_hub(name, ("tokenizer.json",)) if on_hub else causal_folder(name)
+    if not (folder / "tokenizer.json").is_file():
+        raise ModelError(f"{name} has no tokenizer.json")
+    return folder / "tokenizer.json"
+
+
 def _known() -> str:
     return ", ".join(MIRRORED)
 

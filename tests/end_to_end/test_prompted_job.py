@@ -1,6 +1,7 @@
 """`pneg negatives prompted` against a server on the loopback: killed at any moment it goes on and loses nothing."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -69,7 +70,7 @@ def command(server: Server, out: Path, *more: str) -> list[str]:
 
 
 def run(words: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, capture_output=True, text=True, env={"OPENAI_API_KEY": KEY}, **options)
+    return subprocess.run(words, capture_output=True, text=True, env={**os.environ, "OPENAI_API_KEY": KEY}, **options)
 
 
 def test_a_job_writes_every_dialogue_and_says_what_it_took(server: Server, tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_a_stopped_job_goes_on_where_it_was(server: Server, tmp_path: Path, how:
             command(server, out),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={"OPENAI_API_KEY": KEY},
+            env={**os.environ, "OPENAI_API_KEY": KEY},
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process:
             while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") > share):

@@ -104,7 +104,7 @@ def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 )
 def test_a_refusal_says_what_to_do_and_never_the_key(status: int, retryable: bool, hint: str) -> None:
     with serving(status, {"error": {"message": f"Incorrect API key provided: {KEY}."}}) as server:
-        client = OpenAICompatible(server.url, "m", key=KEY, retries=0)
+        client = OpenAICompatible(server.url, "m", key=KEY)
         with pytest.raises(BackendError) as caught:
             ask(client, ASKED)
     error = caught.value
@@ -118,14 +118,14 @@ def test_a_refusal_says_what_to_do_and_never_the_key(status: int, retryable: boo
 @pytest.mark.parametrize("body", [b"<html>not here</html>", {**ANSWER, "choices": []}, b'{"choices": [{"te'])
 def test_an_answer_that_is_no_completion_is_an_error(body: object) -> None:
     with serving(200, body) as server, pytest.raises(BackendError):
-        ask(OpenAICompatible(server.url, "m", key=KEY, retries=0), ASKED)
+        ask(OpenAICompatible(server.url, "m", key=KEY), ASKED)
 
 
 def test_a_server_that_is_down_is_named() -> None:
     with serving(200, ANSWER) as server:
         url = server.url
     with pytest.raises(BackendError, match=f"{url} cannot be reached; check --lm") as caught:
-        ask(OpenAICompatible(url, "m", key=KEY, retries=0), ASKED)
+        ask(OpenAICompatible(url, "m", key=KEY), ASKED)
     assert caught.value.retryable
 
 

@@ -14,19 +14,24 @@ from pneg.dialogue import Dialogue, check_output, write
 from pneg.errors import DataError
 
 if TYPE_CHECKING:
-    from pneg.lm import LanguageModel
     from pneg.negatives import NegativeSource
+
+
+ELSEWHERE = ("prompted", "generated")
+"""Files that add their sources to the group."""
 
 
 class _Sources(click.Group):
     """Loads the sources that are written in a file of their own when a source is named or all are listed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        import_module("pneg.cli.generated")
+        for name in ELSEWHERE:
+            import_module(f"pneg.cli.{name}")
         return super().list_commands(ctx)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        import_module("pneg.cli.generated")
+        for name in ELSEWHERE:
+            import_module(f"pneg.cli.{name}")
         return super().get_command(ctx, cmd_name)
 
 
@@ -206,165 +211,12 @@ def every(source: str, corpus: str | None, only: str | None, force: bool, **comm
     options.report(found, "\n".join([f"{n} dialogues -> {out}", *lines]), common["as_json"])
 
 
-@common_options(negatives.command())
-@click.option(
-    "--examples",
-    default="starter:demonstrations",
-    show_default=True,
-    metavar="FILE",
-    help="The example set E: dialogues with human negatives.",
-)
-@click.option(
-    "--example-fraction",
-    type=click.FloatRange(0, 1, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="How much of E is taken; .001 lies within .01.",
-)
-@click.option("--reuse", is_flag=True, help="Let what was written join E.")
-@click.option(
-    "--shots",
-    type=click.IntRange(0),
-    help="Demonstrations a prompt (k).  [default: 2; 0, and nothing else, for implicit]",
-)
-@click.option(
-    "--instruction",
-    type=click.Choice(["direct", "positive", "implicit"]),
-    default="direct",
-    show_default=True,
-    help="Ask for a list; show a positive and ask for a list; tell a story that one awkward response ends.",
-)
-@click.option(
-    "--demonstration-sets",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Draw this many sets beforehand, so that prompts begin alike; 0 draws for each context.",
-)
-@click.option(
-    "--attempts", type=click.IntRange(1), default=10, show_default=True, help="Requests a context, at most."
-)
-@click.option(
-    "--lm",
-    default="transformers",
-    show_default=True,
-    metavar="URL",
-    help="An OpenAI-compatible server, as in http://localhost:8000/v1; or `transformers`, a model inside this "
-    "process, on a GPU if there is one; or `embedded`, llama.cpp on the processor.",
-)
-@click.option(
-    "--model",
-    metavar="NAME",
-    help="The model as the server calls it; a hub name or a folder for transformers, a GGUF file for embedded.  "
-    "[default: smollm2-135m]",
-)
-@click.option(
-    "--concurrency",
-    type=click.IntRange(1),
-    help="Contexts in work at a time.  [default: 8; transformers 32, on a GPU 256]",
-)
-@click.option("--temperature", type=click.FloatRange(0), default=0.8, show_default=True)
-@click.option("--force", is_flag=True, help="Replace OUT if it is there.")
-def prompted(
-    source: str,
-    examples: str,
-    example_fraction: float,
-    reuse: bool,
-    shots: int | None,
-    instruction: str,
-    demonstration_sets: int,
-    attempts: int,
-    lm: str,
-    model: str | None,
-    concurrency: int | None,
-    temperature: float,
-    force: bool,
-    **common: Any,
-) -> None:
-    """Written by a language model that is shown human-written examples: the paper's method.
-
-    The model runs on this machine unless --lm says where else; a server's key is read from $OPENAI_API_KEY. A job
-    that was stopped goes on where it was when the same command is given again.
-    """
-    from pneg.lm import Sampling
-    from pneg.negatives import Prompted, add
-    from pneg.negatives.journal import Journal
-
-    out: Path = common["out"]
-    if out.exists() and not force:
-        raise DataError("it is there already", "choose another output, or add --force to replace it", file=out)
-    if instruction == "implicit" and shots:
-        raise click.UsageError("--instruction implicit shows no demonstrations: leave --shots away")
-    language_model = _language_model(lm, model, concurrency)
-    written = Prompted(
-        language_model,
-        options.Input(examples),
-        shots=2 if shots is None else shots,
-        instruction=instruction,
-        example_fraction=example_fraction,
-        reuse=reuse,
-        demonstration_sets=demonstration_sets,
-        attempts=attempts,
-        sampling=Sampling(temperature=temperature),
-        seed=common["seed"],
-    )
-    settings = {
-        "examples": examples, "example_fraction": example_fraction, "reuse": reuse, "shots": written.shots,
-        "instruction": instruction, "demonstration_sets": demonstration_sets, "attempts": attempts,
-        "lm": lm, "model": language_model.name, "temperature": temperature,
-        "count": common["count"], "seed": common["seed"],
-    }  # fmt: skip
-    journal = Journal(out, settings)
-    dialogues = options.Input(source, common["limit"], options.aside_of(common["skip_bad"], out))
-
-    def job(remaining: Iterator[Dialogue], first: int) -> Iterator[Dialogue]:
-        written.first, written.earlier = first, journal.finished()
-        return add(written, remaining, common["count"])
-
-    resumed = len(journal)
-    n = 0
-    try:
-        for _ in options.bar(journal.run(dialogues, job), common["limit"], "context"):
-            n += 1
-    except KeyboardInterrupt:
-        raise click.ClickException(
-            f"stopped; {len(journal)} dialogues are kept in {journal.path}, give the same command to go on"
-        ) from None
-    tally = written.tally
-    share = tally.regenerated / max(1, tally.contexts)
-    found = {
-        "out": str(out), "source": written.name, "dialogues": n, "resumed": resumed, **asdict(tally),
-        "regenerated_share": round(share, 4), "counts": dict(written.counts), **dialogues.summary(),
-    }  # fmt: skip
-    text = (
-        f"{n} dialogues -> {out}" + (f" ({resumed} of them done before)" if resumed else "") + "\n"
-        f"{tally.regenerated} of {tally.contexts} contexts ({share:.1%}) needed writing again\n"
-        f"{tally.requests} requests, {tally.prompt_tokens:,} tokens read, {tally.cached_tokens:,} of them cached, "
-        f"{tally.completion_tokens:,} written\n" + reasons(found["counts"])
-    )
-    options.report(found, text, common["as_json"])
-
-
 def pool_of(corpus: str | None, source: str, common: dict[str, Any]) -> Iterator[Dialogue]:
     """What random negatives are drawn from; bad lines are reported when the input itself is read."""
     from pneg import corpora
 
     on_bad = (lambda error, line: None) if common["skip_bad"] else None
     return islice(corpora.read(corpus or source, on_bad), None if corpus else common["limit"])
-
-
-def _language_model(lm: str, model: str | None, concurrency: int | None) -> "LanguageModel":
-    from pneg.lm import Embedded, OpenAICompatible, Transformers
-
-    if lm == "transformers":
-        return Transformers(model or "smollm2-135m", concurrency or 0)
-    if lm == "embedded":
-        return Embedded(model or "smollm2-135m", concurrency or 8)
-    if not lm.startswith(("http://", "https://")):
-        raise click.UsageError(f"--lm {lm} is neither transformers nor embedded nor an address like http://...")
-    if model is None:
-        raise click.UsageError("--lm needs --model NAME, the model as the server calls it")
-    return OpenAICompatible(lm, model, concurrency=concurrency or 8)
 
 
 def _write(

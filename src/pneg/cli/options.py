@@ -61,10 +61,20 @@ def aside_of(skip: bool, beside: Path) -> Path | None:
     return beside.with_name(beside.name + ".bad") if skip else None
 
 
-def bar(items: Iterable[T], total: int | None, unit: str) -> Iterator[T]:
-    """The items with a bar on standard error, which is gone before anything else is said there."""
+def bar(items: Iterable[T], total: int | None, unit: str, said: Callable[[], str] | None = None) -> Iterator[T]:
+    """The items with a bar on standard error, which is gone before anything else is said there.
+
+    Args:
+        items: what is counted.
+        total: how many there will be, where that is known.
+        unit: what one is called.
+        said: gives what is shown behind the bar.
+    """
     with progress(items, total, unit) as shown:
-        yield from shown
+        for item in shown:
+            if said is not None:
+                shown.set_postfix_str(said(), refresh=False)
+            yield item
 
 
 def progress(items: Iterable[T] | None, total: int | None, unit: str) -> Any:

@@ -2,8 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
+
+TOO_LONG = "prompt too long"
+"""The reason why a request alone is refused, see `BackendError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,19 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One prompt to be completed; `seed` makes repeated samples differ and the same one repeatable."""
+    """One prompt to be completed.
+
+    Attributes:
+        prompt: the whole text in front of the completion.
+        sampling: how tokens are drawn.
+        seed: makes repeated samples differ and the same one repeatable.
+        schema: a JSON schema the answer must follow, as JSON; only a chat endpoint heeds it.
+    """
 
     prompt: str
     sampling: Sampling
     seed: int
+    schema: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,8 @@ class Completion:
         prompt_tokens: in the prompt.
         completion_tokens: written.
         cached_tokens: of the prompt, read from a cache.
+        model: that wrote it, as the server reports it.
+        backend: what the server says of itself, such as its build.
     """
 
     text: str
@@ -53,6 +66,8 @@ class Completion:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    model: str = field(default="", compare=False)
+    backend: str = field(default="", compare=False)
 
 
 Complete = Callable[[Request], Awaitable[Completion]]

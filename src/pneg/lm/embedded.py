@@ -11,6 +11,7 @@ from pneg import models
 from pneg.errors import ModelError, needs
 from pneg.lm.base import Complete
 from pneg.lm.client import OpenAICompatible
+from pneg.lm.flow import Paced
 
 PENALISED = {"repeat_last_n": 16}
 """llama.cpp counts the prompt's last tokens among those it penalises. So many are the prompt's instruction; with its
@@ -54,7 +55,7 @@ class Embedded:
                 concurrency=self.concurrency,
                 extra=PENALISED,
             )
-            async with client.connect() as complete:
+            async with Paced(client, start=self.concurrency).connect() as complete:
                 yield complete
         finally:
             del server

@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pneg.errors import BackendError
-from pneg.lm.base import Completion, Request
+from pneg.lm.base import TOO_LONG, Completion, Request
 from pneg.lm.draw import Draw
 from pneg.lm.slots import Slots
 
@@ -81,6 +81,7 @@ class Engine:
                     f"{self._longest} the model can hold",
                     retryable=False,
                     hint="take fewer --shots or a model with more room",
+                    reason=TOO_LONG,
                 )
             )
             return done

@@ -1,7 +1,7 @@
 """`prompted`: the paper's PNEG. A language model writes adversarial negatives, faulty ones are written again."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
@@ -9,9 +9,10 @@ import anyio
 from anyio.from_thread import start_blocking_portal
 
 from pneg.dialogue import Dialogue
+from pneg.errors import BackendError
 from pneg.lm.base import Complete, Completion, LanguageModel, Request, Sampling
 from pneg.negatives.base import TOO_FEW, draws
-from pneg.negatives.prompted import prompt
+from pneg.negatives.prompted import prompt, structured
 from pneg.negatives.prompted.demonstrations import SOURCE, Demonstrations
 from pneg.negatives.prompted.faults import Faults
 from pneg.negatives.prompted.parse import Parsed, parse
@@ -70,6 +71,8 @@ class Prompted:
         seed: of demonstrations and samples.
         first: position of the first dialogue, for a job that goes on where it was stopped.
         earlier: the dialogues before it, with what was written for them; `reuse` needs them.
+        structured: ask for JSON where the first answer was not good enough; needs a chat endpoint that can.
+        judged: told of each request that was answered, and of the faults found in the answer.
 
     Attributes:
         counts: faults by reason, and what is missing in the end.
@@ -88,6 +91,8 @@ class Prompted:
     seed: int = 0
     first: int = 0
     earlier: Iterable[Dialogue] = ()
+    structured: bool = False
+    judged: Callable[[Request, Sequence[str]], None] = lambda _, __: None
     name: str = field(default="prompted", init=False)
     counts: Counter[str] = field(default_factory=Counter, init=False)
     tally: Tally = field(default_factory=Tally, init=False)
@@ -104,7 +109,7 @@ class Prompted:
 
         Raises:
             DataError: when E is too small.
-            BackendError: when a request failed for good.
+            BackendError: when a request failed for good, and not for a reason of its own.
         """
         demonstrations = Demonstrations(
             self.examples, count, self.shots, self.demonstration_sets, self.seed, self.example_fraction
@@ -178,24 +183,35 @@ class Prompted:
                     stop=prompt.stops(count, self.instruction),
                 ),
                 seeds.getrandbits(31),
+                structured.schema(missing) if self.structured and attempt and at_once > 1 else "",
             )
-            completion = await complete(request)
+            try:
+                completion = await complete(request)
+            except BackendError as error:
+                if not error.reason:
+                    raise
+                self.counts[error.reason] += 1
+                break
             self.tally.add(completion)
             self.tally.regenerated += attempt == usual
-            for written in self._parsed(completion, len(kept) + 1):
+            refused: list[str] = []
+            for written in self._parsed(request, completion, len(kept) + 1):
                 if len(kept) == count:
                     break
                 fault = faults.of(written)
                 if fault is None:
                     kept.append(written.text)
                 else:
-                    self.counts[fault] += 1
+                    refused.append(fault)
+            self.counts.update(refused)
+            self.judged(request, refused)
         if len(kept) < count:
             self.counts[TOO_FEW] += count - len(kept)
         self.tally.contexts += 1
         return tuple(kept)
 
-    def _parsed(self, completion: Completion, first: int) -> list[Parsed]:
+    def _parsed(self, request: Request, completion: Completion, first: int) -> list[Parsed]:
         if self.instruction == prompt.IMPLICIT:
             return [Parsed(completion.text.strip(), cut=completion.cut)]
-        return parse(completion.text, first, completion.cut)
+        text = structured.numbered(completion.text, first) if request.schema else completion.text
+        return parse(text, first, completion.cut)

@@ -1,0 +1,215 @@
+"""`pneg negatives prompted`: the paper's method."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from decimal import Decimal
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pneg.cli import options
+from pneg.cli.backend import Asked, Backend, backend_options
+from pneg.cli.negatives import common_options, negatives, reasons
+from pneg.dialogue import Dialogue
+from pneg.errors import DataError
+
+if TYPE_CHECKING:
+    from pneg.lm import LanguageModel
+    from pneg.negatives import Prompted
+    from pneg.negatives.journal import Journal
+
+
+@common_options(negatives.command())
+@click.option(
+    "--examples",
+    default="starter:demonstrations",
+    show_default=True,
+    metavar="FILE",
+    help="The example set E: dialogues with human negatives.",
+)
+@click.option(
+    "--example-fraction",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="How much of E is taken; .001 lies within .01.",
+)
+@click.option("--reuse", is_flag=True, help="Let what was written join E.")
+@click.option(
+    "--shots",
+    type=click.IntRange(0),
+    help="Demonstrations a prompt (k).  [default: 2; 0, and nothing else, for implicit]",
+)
+@click.option(
+    "--instruction",
+    type=click.Choice(["direct", "positive", "implicit"]),
+    default="direct",
+    show_default=True,
+    help="Ask for a list; show a positive and ask for a list; tell a story that one awkward response ends.",
+)
+@click.option(
+    "--demonstration-sets",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Draw this many sets beforehand, so that prompts begin alike; 0 draws for each context.",
+)
+@click.option(
+    "--attempts", type=click.IntRange(1), default=10, show_default=True, help="Requests a context, at most."
+)
+@backend_options
+@click.option("--temperature", type=click.FloatRange(0), default=0.8, show_default=True)
+@click.option("--dry-run", is_flag=True, help="Say what it would take, and ask for nothing.")
+@click.option("--force", is_flag=True, help="Replace OUT if it is there.")
+def prompted(
+    source: str,
+    examples: str,
+    example_fraction: float,
+    reuse: bool,
+    shots: int | None,
+    instruction: str,
+    demonstration_sets: int,
+    attempts: int,
+    temperature: float,
+    dry_run: bool,
+    force: bool,
+    **common: Any,
+) -> None:
+    """Written by a language model that is shown human-written examples: the paper's method.
+
+    The model runs on this machine unless --lm says where else; a server's key is read from $OPENAI_API_KEY. A job
+    that was stopped goes on where it was when the same command is given again.
+    """
+    from pneg.lm import Sampling
+    from pneg.negatives import Prompted
+    from pneg.negatives.journal import Journal
+
+    backend, out = Backend.taken(common).checked(), common["out"]
+    if out.exists() and not (force or dry_run):
+        raise DataError("it is there already", "choose another output, or add --force to replace it", file=out)
+    if instruction == "implicit" and shots:
+        raise click.UsageError("--instruction implicit shows no demonstrations: leave --shots away")
+    shots = 0 if instruction == "implicit" else 2 if shots is None else shots
+    lm = backend.language_model(out)
+    settings = {
+        "examples": examples, "example_fraction": example_fraction, "reuse": reuse, "shots": shots,
+        "instruction": instruction, "demonstration_sets": demonstration_sets, "attempts": attempts,
+        **backend.settings, "model": lm.name, "temperature": temperature,
+        "count": common["count"], "seed": common["seed"],
+    }  # fmt: skip
+    writing = partial(
+        Prompted,
+        examples=options.Input(examples),
+        shots=shots,
+        instruction=instruction,
+        example_fraction=example_fraction,
+        reuse=reuse,
+        demonstration_sets=demonstration_sets,
+        attempts=attempts,
+        sampling=Sampling(temperature=temperature),
+        seed=common["seed"],
+        structured=backend.schema,
+    )
+    journal = Journal(out, settings)
+    if dry_run:
+        _say_what_it_takes(writing, backend, lm, attempts, source, journal, common)
+        return
+    with backend.opened(lm, out, settings) as asked:
+        written = writing(asked.recorded, judged=asked.recorded.judge)
+        _write_prompted(written, asked, source, journal, common)
+
+
+def _say_what_it_takes(
+    writing: "Callable[..., Prompted]",
+    backend: Backend,
+    lm: "LanguageModel",
+    attempts: int,
+    source: str,
+    journal: "Journal",
+    common: dict[str, Any],
+) -> None:
+    from pneg.lm.estimate import Counted, estimate, guessed, habits, tokenizer
+    from pneg.lm.prices import Price
+
+    exact = tokenizer(lm.name)
+    counted = Counted(lm, exact or guessed)
+    done = len(journal)
+    remaining = islice(options.Input(source, common["limit"]), done, None)
+    for _ in options.bar(
+        writing(counted, attempts=1).propose(remaining, common["count"]), common["limit"], "context"
+    ):
+        pass
+    price, usual = backend.price(), habits(backend.ledger_of(common["out"]))
+    found = estimate(counted, usual, price or Price(), attempts)
+    basis = f"measured on {usual.seen:,} earlier answers" if usual.seen else "assumed"
+    dollars = {
+        name: None if price is None else str(getattr(found, name).quantize(Decimal("0.0001")))
+        for name in ("dollars", "dollars_at_most")
+    }
+    told = {
+        **asdict(found),
+        **dollars,
+        "done_before": done,
+        "exact_tokens": exact is not None,
+        "habits": asdict(usual),
+    }
+    cost = f"{dollars['dollars']} dollars, {dollars['dollars_at_most']} at most"
+    text = (
+        f"{found.contexts:,} contexts" + (f", {done:,} more are done" if done else "") + "\n"
+        f"{found.requests:,} requests: {found.prompt_tokens:,} tokens to read, {found.completion_tokens:,} to write\n"
+        f"{cost if price else 'the price is not known: give --price-in and --price-out'}\n"
+        f"{found.hours:.2f} hours with {lm.concurrency} requests at a time\n"
+        f"tokens of prompts: {'counted' if exact else 'an estimate, the tokenizer is not at hand'}; answers of "
+        f"{usual.written:.0f} tokens in {usual.seconds:.1f} s, {usual.faulty:.0%} of them faulty: {basis}"
+    )
+    options.report(told, text, common["as_json"])
+
+
+def _write_prompted(
+    written: "Prompted", asked: Asked, source: str, journal: "Journal", common: dict[str, Any]
+) -> None:
+    from pneg.negatives import add
+    from pneg.negatives.base import TOO_FEW
+
+    out: Path = common["out"]
+    dialogues = options.Input(source, common["limit"], options.aside_of(common["skip_bad"], out))
+
+    def job(remaining: Iterator[Dialogue], first: int) -> Iterator[Dialogue]:
+        written.first, written.earlier = first, journal.finished()
+        return add(written, remaining, common["count"])
+
+    resumed = len(journal)
+    n = kept = 0
+
+    def so_far() -> str:
+        return asked.told(sum(written.counts.values()) - written.counts[TOO_FEW], kept)
+
+    try:
+        for dialogue in options.bar(journal.run(dialogues, job), common["limit"], "context", so_far):
+            n += 1
+            kept += len(dialogue.negatives[written.name])
+    except KeyboardInterrupt:
+        raise click.ClickException(
+            f"stopped; {len(journal)} dialogues are kept in {journal.path}, give the same command to go on"
+        ) from None
+    tally, recorded, metered = written.tally, asked.recorded, asked.metered
+    share = tally.regenerated / max(1, tally.contexts)
+    found = {
+        "out": str(out), "source": written.name, "dialogues": n, "resumed": resumed, **asdict(tally),
+        "regenerated_share": round(share, 4), "counts": dict(written.counts),
+        "ledger": str(recorded.ledger.path), "from_ledger": recorded.replayed,
+        "dollars": str(metered.spent) if asked.priced else None, **dialogues.summary(),
+    }  # fmt: skip
+    text = (
+        f"{n} dialogues -> {out}" + (f" ({resumed} of them done before)" if resumed else "") + "\n"
+        f"{tally.regenerated} of {tally.contexts} contexts ({share:.1%}) needed writing again\n"
+        f"{tally.requests} requests, {recorded.replayed} of them answered from {recorded.ledger.path}; "
+        f"{tally.prompt_tokens:,} tokens read, {tally.cached_tokens:,} of them cached, "
+        f"{tally.completion_tokens:,} written\n"
+        + (f"{metered.spent:.4f} dollars, all runs in the ledger together\n" if metered.spent else "")
+        + reasons(found["counts"])
+    )
+    options.report(found, text, common["as_json"])

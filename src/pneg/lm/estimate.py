@@ -1,0 +1,150 @@
+"""What a job will take, before anything is spent."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from pneg import models
+from pneg.errors import MissingExtra, ModelError
+from pneg.lm.base import Complete, Completion, LanguageModel, Request
+from pneg.lm.prices import Price
+
+CHARACTERS = 4
+"""A token has about so many, in English."""
+ENOUGH = 100
+"""Earlier answers from which something can be said."""
+
+Tokens = Callable[[str], int]
+"""How many tokens a text has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What the answers of a model are like.
+
+    Attributes:
+        written: tokens of an answer.
+        seconds: it takes.
+        faulty: share of the answers after which more must be asked for.
+        seen: answers that this was measured on; 0 where it is assumed.
+    """
+
+    written: float = 100.0
+    seconds: float = 2.0
+    faulty: float = 0.25
+    seen: int = 0
+
+
+class Counted:
+    """Stands for a language model: counts what it would be sent, and answers nothing.
+
+    Args:
+        lm: it stands for.
+        tokens: counts those of a text.
+
+    Attributes:
+        requests: that would be sent.
+        prompt_tokens: in them.
+        most_written: tokens that they may be answered with.
+    """
+
+    def __init__(self, lm: LanguageModel, tokens: Tokens) -> None:
+        self.name, self.concurrency, self.tokens = lm.name, lm.concurrency, tokens
+        self.requests = self.prompt_tokens = self.most_written = 0
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Complete]:
+        """Nothing to open."""
+
+        async def complete(request: Request) -> Completion:
+            self.requests += 1
+            self.prompt_tokens += self.tokens(request.prompt)
+            self.most_written += request.sampling.max_tokens
+            return Completion("")
+
+        yield complete
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Of a job.
+
+    Attributes:
+        contexts: to write for.
+        requests: to send, repeated ones included.
+        prompt_tokens: to read.
+        completion_tokens: to write.
+        dollars: they cost.
+        dollars_at_most: if every context took all its attempts, with the longest answers.
+        hours: with all requests at a time that are allowed.
+    """
+
+    contexts: int
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    dollars: Decimal
+    dollars_at_most: Decimal
+    hours: float
+
+
+def estimate(counted: Counted, habits: Habits, price: Price, attempts: int) -> Estimate:
+    """What a job will take.
+
+    Args:
+        counted: was sent the first request of each context.
+        habits: of the model.
+        price: of its tokens.
+        attempts: requests a context may take.
+    """
+    # An answer is faulty with the same chance each time: a geometric series that ends with the attempts.
+    times = sum(habits.faulty**attempt for attempt in range(attempts))
+    requests = round(counted.requests * times)
+    read, written = round(counted.prompt_tokens * times), round(requests * habits.written)
+    return Estimate(
+        contexts=counted.requests,
+        requests=requests,
+        prompt_tokens=read,
+        completion_tokens=written,
+        dollars=price.of(read, 0, written),
+        dollars_at_most=price.of(counted.prompt_tokens * attempts, 0, counted.most_written * attempts),
+        hours=requests * habits.seconds / counted.concurrency / 3600,
+    )
+
+
+def habits(ledger: Path) -> Habits:
+    """What earlier answers in a ledger were like; what is assumed where there are too few."""
+    from pneg.lm.ledger import explained, opened
+
+    if not ledger.is_file():
+        return Habits()
+    with explained(ledger), closing(opened(ledger)) as connection:
+        row = connection.execute(
+            "SELECT avg(completion_tokens), avg(seconds), avg(faults != '[]'), count(*) FROM requests "
+            "WHERE refused = '' AND completion_tokens > 0"
+        ).fetchone()
+    return Habits(row[0], row[1], row[2] or 0.0, row[3]) if row[3] >= ENOUGH else Habits()
+
+
+def tokenizer(model: str) -> Tokens | None:
+    """The model's own tokenizer, where one is to be had: from its folder, a mirror, or the hub.
+
+    Args:
+        model: a folder, a name in `pneg.models.MIRRORED`, or a hub name.
+    """
+    if not (model in models.MIRRORED or model.count("/") == 1 or Path(model).expanduser().is_dir()):
+        return None
+    try:
+        import tokenizers
+
+        found = tokenizers.Tokenizer.from_file(str(models.tokenizer_file(model)))
+    except (ImportError, ModelError, MissingExtra):
+        return None
+    return lambda text: len(found.encode(text, add_special_tokens=False).ids)
+
+
+def guessed(text: str) -> int:
+    """About how many tokens a text has."""
+    return -(-len(text) // CHARACTERS)

@@ -1,0 +1,276 @@
+"""Flow control: as many requests at a time as a server bears, and what is done when it does not."""
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from pneg.errors import BackendError
+from pneg.lm.base import Complete, Completion, LanguageModel, Request
+
+START = 8
+"""Requests at a time to begin with."""
+CUT = 0.5
+"""What is left of them after a failure."""
+EASED = 0.7
+"""What is left of them when answers only take longer."""
+SLOWER, GAINED = 1.5, 1.2
+"""Answers that take so many times as long, without so many times as many of them a second, wait for each other."""
+DRIFT = 1.1
+"""By so much the time that is taken for usual is raised whenever answers took longer."""
+ROUND = 16
+"""Answers by which speed is judged, at least."""
+SPREAD = 0.1
+"""So much of a wait that all share is added to it at random, lest all end it together."""
+BUSY = (408, 409, 425, 429, 503)
+"""What a server answers when it is not for the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Of a round of answers: seconds each took, answers a second."""
+
+    latency: float
+    rate: float
+
+
+class Pace:
+    """How many requests may be in work, found by trying (additive increase, multiplicative decrease).
+
+    It doubles from round to round until something goes wrong, as TCP does, and from then on grows by one a round.
+
+    Args:
+        most: never more than so many.
+        start: so many to begin with.
+    """
+
+    def __init__(self, most: int, start: int = START) -> None:
+        self.most = most
+        self.limit = float(min(start, most))
+        self.working = 0
+        self._doubling = True
+        self._cut_at = 0.0
+        self._closed_until = 0.0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._taken: list[float] = []
+        self._round_began = time.monotonic()
+        self._round = max(ROUND, int(self.limit))
+        self._best: Speed | None = None
+
+    @asynccontextmanager
+    async def turn(self, first: bool = False) -> AsyncIterator[None]:
+        """Wait until one more request may be sent, and count it as in work until the block ends.
+
+        Args:
+            first: go in front of those that wait.
+        """
+        await self._begin(first)
+        try:
+            while (closed := self._closed_until - time.monotonic()) > 0:
+                await asyncio.sleep(closed + random.uniform(0, SPREAD * closed))
+            yield
+        finally:
+            self._end()
+
+    async def _begin(self, first: bool) -> None:
+        if self.working < int(self.limit):
+            self.working += 1
+            return
+        granted = asyncio.get_running_loop().create_future()
+        if first:
+            self._waiting.appendleft(granted)
+        else:
+            self._waiting.append(granted)
+        try:
+            await granted
+        except asyncio.CancelledError:
+            if granted.done() and not granted.cancelled():
+                self._end()
+            raise
+
+    def _end(self) -> None:
+        self.working -= 1
+        while self._waiting and self.working < int(self.limit):
+            granted = self._waiting.popleft()
+            if not granted.done():
+                self.working += 1
+                granted.set_result(None)
+
+    def close_for(self, seconds: float) -> None:
+        """Send nothing for so long."""
+        self._closed_until = max(self._closed_until, time.monotonic() + seconds)
+
+    def failed(self, sent: float) -> None:
+        """Learn that a request that was sent at this time failed; those sent before the last cut tell nothing new."""
+        if sent >= self._cut_at:
+            self._cut(CUT)
+
+    def answered(self, sent: float) -> None:
+        """Learn that a request that was sent at this time was answered."""
+        now = time.monotonic()
+        if sent >= self._cut_at:
+            self._taken.append(now - sent)
+        full = self.working >= int(self.limit)
+        if full and self._doubling:
+            self.limit = min(self.most, self.limit + 1)
+        elif full:
+            self.limit = min(self.most, self.limit + 1 / self.limit)
+        if len(self._taken) >= self._round:
+            self._judge(Speed(sum(self._taken) / len(self._taken), len(self._taken) / (now - self._round_began)))
+
+    def _judge(self, speed: Speed) -> None:
+        """Slow down when answers take longer and no more of them come."""
+        best = self._best
+        self._taken, self._round_began, self._round = [], time.monotonic(), max(ROUND, int(self.limit))
+        if best is None or speed.latency < best.latency or speed.rate > GAINED * best.rate:
+            self._best = speed
+        elif speed.latency > SLOWER * best.latency:
+            self._cut(EASED)
+            # What is usual drifts, lest a server that has become slower for good be given less and less.
+            self._best = Speed(best.latency * DRIFT, best.rate)
+
+    def _cut(self, left: float) -> None:
+        self.limit = max(1.0, self.limit * left)
+        self._cut_at = time.monotonic()
+        self._doubling = False
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When to try again, and when to stop.
+
+    Attributes:
+        attempts: so many failures of one request, each with others answered since the one before, are its own.
+        patience: seconds without any answer, or that a server asks to wait, until the job is stopped.
+        first_patience: the same where the server has not answered anything yet.
+        failures: so many in a row, at least, until the job is stopped.
+        first_wait: seconds before the second attempt, about; it doubles with each.
+        longest_wait: seconds between two attempts, at most.
+    """
+
+    attempts: int = 20
+    patience: float = 300.0
+    first_patience: float = 10.0
+    failures: int = 5
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+
+
+GAVE_UP = "failed again and again"
+
+
+class Paced:
+    """A language model that is given as many requests as it bears; what fails and may yet succeed is sent again.
+
+    Args:
+        lm: a language model that sends each request once; its `concurrency` is never passed.
+        policy: when to try again, and when to stop.
+        start: requests at a time to begin with.
+
+    Attributes:
+        retried: how many requests were sent again.
+    """
+
+    def __init__(self, lm: LanguageModel, policy: Policy | None = None, start: int = START) -> None:
+        self.lm, self.name, self.concurrency = lm, lm.name, lm.concurrency
+        self.policy, self.start, self.retried = policy or Policy(), start, 0
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Complete]:
+        """Connect to the language model and begin to find its pace.
+
+        Raises:
+            BackendError: from a request that failed for good; when the server keeps failing, from all.
+        """
+        quieten()
+        async with self.lm.connect() as ask:
+            yield _Job(ask, self).complete
+
+
+class _Job:
+    """What is known of the server since the connection was opened."""
+
+    def __init__(self, ask: Complete, of: Paced) -> None:
+        self.ask, self.of, self.policy = ask, of, of.policy
+        self.pace = Pace(of.concurrency, of.start)
+        self.answers = self.failures = 0
+        self.failing_since = 0.0
+        self.stopped: BackendError | None = None
+
+    async def complete(self, request: Request) -> Completion:
+        import stamina
+
+        alone, answers = 0, self.answers
+        async for attempt in stamina.retry_context(
+            on=again,
+            attempts=None,
+            timeout=None,
+            wait_initial=self.policy.first_wait,
+            wait_max=self.policy.longest_wait,
+            wait_jitter=self.policy.first_wait,
+        ):
+            with attempt:
+                self.of.retried += attempt.num > 1
+                try:
+                    return await self._attempt(request, attempt.num > 1)
+                except BackendError as error:
+                    alone += error.status not in BUSY and self.answers > answers
+                    answers = self.answers
+                    if error.retryable and alone >= self.policy.attempts:
+                        raise BackendError(error.message, status=error.status, reason=GAVE_UP) from None
+                    raise
+        raise AssertionError("it ends with an answer or an error")
+
+    async def _attempt(self, request: Request, again: bool) -> Completion:
+        async with self.pace.turn(first=again):
+            if self.stopped:
+                raise self.stopped
+            sent = time.monotonic()
+            try:
+                completion = await self.ask(request)
+            except BackendError as error:
+                if error.retryable:
+                    self.pace.failed(sent)
+                    raise self._failed(error) from None
+                self.failures = 0
+                raise
+            self.pace.answered(sent)
+            self.answers, self.failures = self.answers + 1, 0
+            return completion
+
+    def _failed(self, error: BackendError) -> BackendError:
+        """What a failure means: another attempt, or the end of the job."""
+        if not self.failures:
+            self.failing_since = time.monotonic()
+        self.failures += 1
+        failing = time.monotonic() - self.failing_since
+        patience = self.policy.patience if self.answers else min(self.policy.first_patience, self.policy.patience)
+        wait = error.retry_after or 0.0
+        if wait > self.policy.patience:
+            why = f"it asks to wait {wait:,.0f} s"
+        elif self.failures >= self.policy.failures and failing > patience:
+            why = f"{self.failures} attempts in {failing:,.0f} s got no answer"
+        else:
+            self.pace.close_for(wait)
+            return error
+        hint = "; ".join(filter(None, (error.hint, "what is done is kept: give the same command to go on")))
+        self.stopped = BackendError(error.message, status=error.status, hint=f"{hint} ({why})")
+        return self.stopped
+
+
+def again(error: Exception) -> bool | float:
+    """Whether to try again after an error; a number is the seconds to wait first."""
+    if not isinstance(error, BackendError) or not error.retryable:
+        return False
+    return True if error.retry_after is None else error.retry_after
+
+
+def quieten() -> None:
+    """Keep standard error free of a line for each retry; those who set up logging still get them."""
+    logger = logging.getLogger("stamina")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())

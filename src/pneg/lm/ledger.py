@@ -1,0 +1,299 @@
+"""The ledger: every answer of a language model, kept before it is used, so that none is paid for twice."""
+
+import asyncio
+import hashlib
+import json
+import sqlite3
+import threading
+import time
+from array import array
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from operator import attrgetter
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Any
+
+from pneg.errors import BackendError, LedgerError
+from pneg.lm.base import Complete, Completion, LanguageModel, Request, Sampling
+from pneg.lm.prices import Price
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS runs (
+    id INTEGER PRIMARY KEY, started TEXT NOT NULL, settings TEXT NOT NULL,
+    price_in TEXT NOT NULL, price_cached TEXT NOT NULL, price_out TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS requests (
+    hash BLOB NOT NULL UNIQUE, run INTEGER NOT NULL REFERENCES runs, seed INTEGER NOT NULL,
+    at REAL NOT NULL, seconds REAL NOT NULL,
+    text TEXT NOT NULL, cut INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL,
+    model TEXT NOT NULL, backend TEXT NOT NULL,
+    refused TEXT NOT NULL DEFAULT '', faults TEXT
+);
+"""
+ANSWER = ", ".join(part.name for part in fields(Completion))
+COLUMNS = f"hash, run, seed, at, seconds, refused, {ANSWER}"
+INSERT = f"INSERT INTO requests ({COLUMNS}) VALUES (?{', ?' * 12}) ON CONFLICT (hash) DO NOTHING"
+COMPLETION = attrgetter(*(part.name for part in fields(Completion)))
+SAMPLING = attrgetter(*(part.name for part in fields(Sampling)))
+SPENT = (
+    "SELECT price_in, price_cached, price_out, sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens) "
+    "FROM requests JOIN runs ON run = runs.id GROUP BY run"
+)
+JUDGE = "UPDATE requests SET faults = ? WHERE hash = ? AND faults IS NOT ?"
+PATIENCE = 10.0
+"""Seconds to wait for another process that is writing."""
+AT_ONCE = 1024
+"""Rows a transaction holds at most."""
+
+_Job = tuple[str, tuple[Any, ...], "Future[None] | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run was asked to do.
+
+    Attributes:
+        settings: plain values; never a key.
+        price_in: dollars a million tokens read, as a decimal number.
+        price_cached: of those read from a cache.
+        price_out: of those written.
+    """
+
+    settings: Mapping[str, Any]
+    price_in: str = "0"
+    price_cached: str = "0"
+    price_out: str = "0"
+
+
+class Ledger:
+    """A SQLite file with one row for each request that was answered.
+
+    A row is on the disk before `record` returns. Several processes may share a file; what the others add while it is
+    open is not looked for.
+
+    Args:
+        path: made where it is not there.
+        run: what the rows are written for.
+        patience: seconds to wait for another process that is writing.
+
+    Raises:
+        LedgerError: when the file cannot be used, the disk is full, or another process does not let go of it.
+    """
+
+    def __init__(self, path: Path, run: Run, patience: float = PATIENCE) -> None:
+        self.path = path
+        with explained(path):
+            self._reader = opened(path, patience)
+            self._reader.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
+            started = datetime.now(UTC).isoformat(timespec="seconds")
+            settings = json.dumps(run.settings, sort_keys=True)
+            values = (started, settings, run.price_in, run.price_cached, run.price_out)
+            columns = "started, settings, price_in, price_cached, price_out"
+            row = self._reader.execute(f"INSERT INTO runs ({columns}) VALUES (?, ?, ?, ?, ?)", values)
+            self.run = row.lastrowid or 0
+            # Eight bytes of each hash, in order: nearly all requests of a new job are known to be new without a look.
+            beginnings = self._reader.execute("SELECT substr(hash, 1, 8) FROM requests ORDER BY hash")
+            self._there = array("Q", (int.from_bytes(found) for (found,) in beginnings))
+            self._writer = opened(path, patience)
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._failed: LedgerError | None = None
+        self._thread = threading.Thread(target=self._write, name="ledger", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        self._jobs.put(None)
+        self._thread.join()
+        self._reader.close()
+        self._writer.close()
+        if self._failed and kind is None:
+            raise self._failed
+
+    def find(self, key: bytes) -> tuple[Completion, str] | None:
+        """The answer to the request of this hash, and why it was refused if it was.
+
+        None where it had not been answered when the ledger was opened.
+        """
+        beginning = int.from_bytes(key[:8])
+        place = bisect_left(self._there, beginning)
+        if place == len(self._there) or self._there[place] != beginning:
+            return None
+        with explained(self.path):
+            row = self._reader.execute(f"SELECT {ANSWER}, refused FROM requests WHERE hash = ?", (key,)).fetchone()
+        return row and (Completion(row[0], bool(row[1]), *row[2:7]), row[7])
+
+    def spent(self) -> Decimal:
+        """Dollars that all runs in it have cost, each at the prices of its time."""
+        with explained(self.path):
+            rows = self._reader.execute(SPENT).fetchall()
+        costs = (Price(*map(Decimal, row[:3])).of(*row[3:]) for row in rows)
+        return sum(costs, Decimal(0))
+
+    async def record(
+        self, key: bytes, request: Request, completion: Completion, seconds: float, refused: str = ""
+    ) -> None:
+        """Put an answer on the disk.
+
+        Args:
+            key: the request's hash.
+            request: what was asked.
+            completion: what was answered.
+            seconds: it took.
+            refused: why there is no answer, though it was paid for, and never will be.
+        """
+        values = (key, self.run, request.seed, time.time(), seconds, refused, *COMPLETION(completion))
+        written: Future[None] = Future()
+        self._put(INSERT, values, written)
+        await asyncio.wrap_future(written)
+
+    def judge(self, key: bytes, faults: Sequence[str]) -> None:
+        """Note why responses of an answer were refused; it is written with the next row, at the latest on closing."""
+        told = json.dumps(faults)
+        self._put(JUDGE, (told, key, told), None)
+
+    def _put(self, statement: str, values: tuple[Any, ...], written: "Future[None] | None") -> None:
+        if self._failed:
+            raise self._failed
+        self._jobs.put((statement, values, written))
+
+    def _write(self) -> None:
+        """The writer's thread: all that has come up to now becomes one transaction, so that a sync serves many."""
+        while True:
+            jobs = [self._jobs.get()]
+            with suppress(Empty):
+                while len(jobs) < AT_ONCE and jobs[-1] is not None:
+                    jobs.append(self._jobs.get_nowait())
+            if found := [job for job in jobs if job is not None]:
+                self._commit(found)
+            if jobs[-1] is None:
+                return
+
+    def _commit(self, jobs: Sequence[_Job]) -> None:
+        try:
+            with explained(self.path), self._writer:  # rolled back when it fails
+                self._writer.execute("BEGIN IMMEDIATE")
+                for statement, values, _ in jobs:
+                    self._writer.execute(statement, values)
+        except LedgerError as error:
+            self._failed = error
+        for _, _, written in jobs:
+            if written is None or not written.set_running_or_notify_cancel():
+                continue
+            if self._failed:
+                written.set_exception(self._failed)
+            else:
+                written.set_result(None)
+
+
+class Recorded:
+    """A language model whose answers are kept in a ledger, and taken from it where they are there.
+
+    Args:
+        lm: asked for what the ledger does not have.
+        ledger: open.
+        form: what else makes its answers differ from those of the same model elsewhere, such as `chat`.
+
+    Attributes:
+        replayed: how many answers came from the ledger.
+    """
+
+    def __init__(self, lm: LanguageModel, ledger: Ledger, form: str = "") -> None:
+        self.lm, self.name, self.concurrency = lm, lm.name, lm.concurrency
+        self.ledger, self.form, self.replayed = ledger, form, 0
+
+    def key(self, request: Request) -> bytes:
+        """The SHA-256 of all that decides what is answered; the sample number is the request's seed."""
+        asked = [self.form, self.name, request.prompt, request.schema, request.seed, *SAMPLING(request.sampling)]
+        return hashlib.sha256(json.dumps(asked).encode()).digest()
+
+    def judge(self, request: Request, faults: Sequence[str]) -> None:
+        """Note why responses in the answer to a request were refused."""
+        self.ledger.judge(self.key(request), faults)
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Complete]:
+        """Connect to the language model."""
+        async with self.lm.connect() as ask:
+
+            async def complete(request: Request) -> Completion:
+                key = self.key(request)
+                found = self.ledger.find(key)
+                if found is None:
+                    return await self._asked(ask, key, request)
+                self.replayed += 1
+                completion, refused = found
+                if refused:
+                    raise BackendError(
+                        f"{self.name} refused this request before: {refused}", reason=refused, billed=True
+                    )
+                return completion
+
+            yield complete
+
+    async def _asked(self, ask: Complete, key: bytes, request: Request) -> Completion:
+        started = time.perf_counter()
+        try:
+            completion = await ask(request)
+        except BackendError as error:
+            if error.reason and error.billed:
+                await self.ledger.record(key, request, Completion(""), time.perf_counter() - started, error.reason)
+            raise
+        if not completion.text.isascii():  # half a surrogate pair is no text
+            completion = replace(completion, text=completion.text.encode(errors="replace").decode())
+        await self.ledger.record(key, request, completion, time.perf_counter() - started)
+        return completion
+
+
+def opened(path: Path, patience: float = PATIENCE) -> sqlite3.Connection:
+    """A connection to a ledger that commits only when told to, to the disk and not just to the system's memory."""
+    connection = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what SQLite says inside the block into where, what, and what to do.
+
+    Raises:
+        LedgerError: for any error of SQLite.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "") or ""
+        for beginning, (found, remedy) in SAID.items():
+            if name.startswith(beginning):
+                raise LedgerError(path, found, remedy) from error
+        raise LedgerError(path, f"SQLite says: {error}", "choose another --ledger") from error
+
+
+SAID = {
+    "SQLITE_FULL": (
+        "the disk is full; nothing that was answered before is lost",
+        "make room and give the same command again",
+    ),
+    "SQLITE_IOERR": (
+        "it cannot be written to; nothing that was answered before is lost",
+        "check the disk and give the same command again",
+    ),
+    "SQLITE_BUSY": (
+        "another process has locked it",
+        "wait for that to end and give the same command again, or choose another --ledger",
+    ),
+    "SQLITE_READONLY": ("it may not be written to", "change its permissions, or choose another --ledger"),
+    "SQLITE_CANTOPEN": ("it cannot be opened", "check the path and its permissions, or choose another --ledger"),
+    "SQLITE_NOTADB": ("it is no ledger", "choose another --ledger"),
+    "SQLITE_CORRUPT": ("it is damaged", "move it away, or choose another --ledger"),
+}

@@ -1,0 +1,84 @@
+"""Dollars on the command line: said before, counted during, and never more than the budget."""
+
+import json
+import sqlite3
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import chaos
+from pneg.cli import main
+
+PRICES = ["--price-in", "100", "--price-out", "500"]
+EACH = Decimal(100 * chaos.PROMPT_TOKENS + 500 * chaos.COMPLETION_TOKENS) / 1_000_000
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
+    def run(url: str, *more: str) -> tuple[int, dict[str, Any], str]:
+        out = str(tmp_path / "out.jsonl")
+        words = ["negatives", "prompted", "starter:test", "-o", out, "--lm", url, "--model", "m", "--json", *more]
+        status = main(words)
+        said = capsys.readouterr()
+        return status, json.loads(said.out or "{}"), said.err
+
+    return run
+
+
+def test_a_dry_run_spends_nothing_and_leaves_nothing(run: Any, tmp_path: Path) -> None:
+    with chaos.serving(chaos.Server()) as server:
+        status, found, _ = run(server.url, "--dry-run", "--limit", "40", *PRICES)
+    assert status == 0
+    assert not server.times
+    assert list(tmp_path.iterdir()) == []
+    assert (found["contexts"], found["exact_tokens"], found["done_before"]) == (40, False, 0)
+    assert found["requests"] == 53  # 40 * 4/3: a quarter is assumed to be faulty
+    assert found["habits"]["seen"] == 0
+    assert Decimal(found["dollars"]) == pytest.approx(
+        Decimal(100 * found["prompt_tokens"] + 500 * found["completion_tokens"]) / 1_000_000, abs=Decimal("0.0001")
+    )
+
+
+def test_what_was_spent_is_said(run: Any, tmp_path: Path) -> None:
+    with chaos.serving(chaos.Server()) as server:
+        status, found, _ = run(server.url, "--limit", "40", *PRICES)
+        assert status == 0
+        assert Decimal(found["dollars"]) == EACH * found["requests"] == EACH * len(server.times)
+        _, dry, _ = run(server.url, "--dry-run", *PRICES)
+    assert dry["done_before"] == 0
+    assert dry["habits"]["written"] == chaos.COMPLETION_TOKENS or dry["habits"]["seen"] == 0
+
+
+def test_a_budget_stops_the_job_and_a_higher_one_goes_on(run: Any, tmp_path: Path) -> None:
+    with chaos.serving(chaos.Server()) as server:
+        status, found, said = run(server.url, "--budget", "2.0", *PRICES)
+        assert (status, found) == (1, {})
+        assert "of 2.0 dollars are spent" in said
+        assert "higher --budget to go on" in said
+        spent = len(server.times)
+        assert Decimal("1.0") < spent * EACH <= Decimal("2.0")
+        with sqlite3.connect(tmp_path / "out.jsonl.ledger.sqlite") as ledger:
+            assert ledger.execute("SELECT count(*) FROM requests").fetchone() == (spent,)
+        status, _, said = run(server.url, "--budget", "2.0", *PRICES)
+        assert (status, len(server.times)) == (1, spent)
+        status, found, _ = run(server.url, "--budget", "50", *PRICES)
+        assert (status, found["dialogues"]) == (0, 100)
+    assert set(server.asked.values()) == {1}
+    assert Decimal(found["dollars"]) == EACH * len(server.times)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--budget", "1"], "the price of m is not known: --budget needs --price-in and --price-out"),
+        (["--price-in", "1"], "--price-in and --price-out go together"),
+        (["--budget", "much"], "much is no sum of dollars"),
+        (["--budget", "-1"], "-1 is no sum of dollars"),
+    ],
+)
+def test_sums_that_make_no_sense_are_refused(run: Any, words: list[str], says: str) -> None:
+    status, _, said = run("http://127.0.0.1:9/v1", *words)
+    assert status == 2
+    assert says in said

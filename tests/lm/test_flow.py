@@ -1,0 +1,194 @@
+"""How many requests at a time, when again, and when no more."""
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+import chaos
+from pneg.errors import BackendError
+from pneg.lm import Completion, LanguageModel, OpenAICompatible, Paced, Policy, Request, Sampling, Scripted
+from pneg.lm.base import TOO_LONG
+from pneg.lm.client import REFUSED
+from pneg.lm.flow import GAVE_UP, Pace
+
+ASKED = Request('"""\nA: Hi there.\n"""\n1.', Sampling(), seed=1)
+HASTY = Policy(attempts=4, patience=2.0, first_patience=0.3, first_wait=0.01, longest_wait=0.05)
+
+
+def ask(lm: LanguageModel, *requests: Request) -> list[Completion | BaseException]:
+    async def all_of() -> list[Completion | BaseException]:
+        async with lm.connect() as complete:
+            return await asyncio.gather(*(complete(request) for request in requests), return_exceptions=True)
+
+    return asyncio.run(all_of())
+
+
+def seeds(count: int) -> list[Request]:
+    return [replace(ASKED, seed=seed) for seed in range(count)]
+
+
+class Waiting(Scripted):
+    """Answers after as many seconds as it is told for so many requests at a time, and notes how many there were."""
+
+    def __init__(self, seconds: float, slots: int, concurrency: int) -> None:
+        super().__init__(self._said, concurrency)
+        self.seconds, self.slots, self.working, self.most = seconds, slots, 0, 0
+        self.seen: list[int] = []
+
+    def _said(self, _: Request) -> str:
+        return "one"
+
+    def connect(self):  # type: ignore[no-untyped-def]
+        from contextlib import asynccontextmanager
+
+        @asynccontextmanager
+        async def connected():  # type: ignore[no-untyped-def]
+            free = asyncio.Semaphore(self.slots)
+
+            async def complete(_: Request) -> Completion:
+                self.working += 1
+                self.seen.append(self.working)
+                async with free:
+                    await asyncio.sleep(self.seconds)
+                self.working -= 1
+                return Completion("one")
+
+            yield complete
+
+        return connected()
+
+
+def test_it_doubles_until_it_has_all_that_is_allowed() -> None:
+    lm = Waiting(0.02, 1000, 64)
+    ask(Paced(lm, start=4), *seeds(400))
+    assert lm.seen[:4] == [1, 2, 3, 4]
+    assert max(lm.seen[:12]) <= 8  # 4, and 8 once these are answered
+    assert max(lm.seen) == 64
+
+
+def test_it_goes_back_when_answers_only_wait_for_each_other() -> None:
+    lm = Waiting(0.02, 8, 256)  # a server that has 8 places and lets the others queue
+    ask(Paced(lm, start=8), *seeds(1000))
+    assert max(lm.seen) < 128
+    assert sorted(lm.seen)[len(lm.seen) // 2] <= 48
+
+
+def test_a_failure_halves_and_what_was_sent_before_it_does_not_again() -> None:
+    async def run() -> list[float]:
+        pace = Pace(most=64, start=64)
+        sent = time.monotonic()
+        limits = []
+        for _ in range(3):
+            pace.failed(sent)
+            limits.append(pace.limit)
+        await asyncio.sleep(0.01)
+        pace.failed(time.monotonic())
+        return [*limits, pace.limit]
+
+    assert asyncio.run(run()) == [32, 32, 32, 16]
+
+
+def test_after_a_failure_it_grows_by_one_a_round() -> None:
+    async def run() -> float:
+        pace = Pace(most=64, start=16)
+        pace.failed(time.monotonic())
+        for _ in range(8):  # a round of 8 in work
+            pace.working = 8
+            pace.answered(time.monotonic())
+        return pace.limit
+
+    assert asyncio.run(run()) == pytest.approx(9.0, abs=0.1)
+
+
+def test_who_is_cancelled_while_waiting_leaves_no_gap() -> None:
+    async def run() -> int:
+        pace = Pace(most=1, start=1)
+
+        async def work(seconds: float) -> None:
+            async with pace.turn():
+                await asyncio.sleep(seconds)
+
+        tasks = [asyncio.create_task(work(0.02)) for _ in range(4)]
+        await asyncio.sleep(0.01)
+        tasks[1].cancel()
+        tasks[0].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return pace.working
+
+    assert asyncio.run(run()) == 0
+
+
+@pytest.mark.parametrize("dated", [False, True])
+def test_nothing_is_sent_before_the_server_wants_it(dated: bool) -> None:
+    at = datetime.now(UTC) + timedelta(seconds=2)
+    after = format_datetime(at, usegmt=True) if dated else "1"
+    with chaos.serving(
+        chaos.Server(lambda number, _: chaos.refusing(429, after=after) if number == 2 else None)
+    ) as server:
+        client = OpenAICompatible(server.url, "m", key="k", concurrency=1)
+        assert all(isinstance(found, Completion) for found in ask(Paced(client, HASTY), *seeds(6)))
+    gap = server.times[3] - server.times[2]
+    assert 0.95 <= gap < 2.5
+    assert max(later - earlier for earlier, later in zip(server.times[3:], server.times[4:], strict=False)) < 0.5
+
+
+def test_a_server_that_wants_to_be_left_alone_for_too_long_stops_the_job() -> None:
+    with chaos.serving(chaos.Server(lambda _, __: chaos.refusing(429, "quota", after="3600"))) as server:
+        [error] = ask(Paced(OpenAICompatible(server.url, "m", key="k"), HASTY), ASKED)
+    assert isinstance(error, BackendError)
+    assert "give the same command to go on (it asks to wait 3,600 s)" in str(error)
+    assert len(server.times) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "code", "reason"),
+    [
+        (400, "This model's maximum context length is 2048 tokens.", "", TOO_LONG),
+        (400, "no", "context_length_exceeded", TOO_LONG),
+        (400, "the request exceeds the available context size, try increasing it", "", TOO_LONG),
+        (413, "Payload too large", "", TOO_LONG),
+        (400, "The response was filtered due to the prompt triggering our content management policy.", "", REFUSED),
+        (400, "no", "content_filter", REFUSED),
+        (400, "unknown parameter: top_p", "", ""),
+        (401, "content filter", "", ""),
+    ],
+)
+def test_what_is_wrong_with_one_request_is_told_from_what_is_wrong_with_all(
+    status: int, message: str, code: str, reason: str
+) -> None:
+    plan = lambda _, asked: chaos.refusing(status, message, code) if asked["seed"] == 1 else None  # noqa: E731
+    with chaos.serving(chaos.Server(plan)) as server:
+        other, error = ask(Paced(OpenAICompatible(server.url, "m", key="k"), HASTY), *seeds(2))
+    assert isinstance(other, Completion)
+    assert isinstance(error, BackendError)
+    assert (error.reason, error.retryable, error.billed) == (reason, False, False)
+    assert len(server.times) == 2
+
+
+def test_a_withheld_answer_was_paid_for() -> None:
+    withheld = b'{"choices": [{"index": 0, "text": "", "finish_reason": "content_filter"}]}'
+    with chaos.serving(chaos.Server(lambda _, __: chaos.saying(withheld))) as server:
+        [error] = ask(Paced(OpenAICompatible(server.url, "m", key="k"), HASTY), ASKED)
+    assert isinstance(error, BackendError)
+    assert (error.reason, error.billed, len(server.times)) == (REFUSED, True, 1)
+
+
+def test_a_request_that_fails_alone_is_given_up_alone() -> None:
+    times: Counter[int] = Counter()
+
+    def plan(_: int, asked: dict[str, int]) -> chaos.Fault | None:
+        times[asked["seed"]] += 1
+        return chaos.refusing(500) if asked["seed"] == 1 else None
+
+    with chaos.serving(chaos.Server(plan, delay=0.02)) as server:
+        client = OpenAICompatible(server.url, "m", key="k", concurrency=2)
+        found = ask(Paced(client, HASTY), *seeds(40))
+    failed = [error for error in found if isinstance(error, BackendError)]
+    assert [error.reason for error in failed] == [GAVE_UP]
+    assert times[1] in (HASTY.attempts, HASTY.attempts + 1)  # the first may come before any answer
+    assert sum(times.values()) == 39 + times[1]
