@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -139,3 +140,40 @@ def test_a_server_that_is_down_costs_nothing_that_was_done(server: Server, tmp_p
     assert "http://127.0.0.1:9/v1 cannot be reached; check --lm" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_cluster_writes_what_one_process_does_and_keeps_every_answer(server: Server, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed")
+    run(command(server, tmp_path / "one.jsonl"), check=True)
+    asked = sum(server.asked.values())
+    done = run(command(server, tmp_path / "many.jsonl", "--engine", "ray", "--workers", "1"), check=True)
+    assert list(read(tmp_path / "many.jsonl")) == list(read(tmp_path / "one.jsonl"))
+    found = json.loads(done.stdout)
+    assert (found["dialogues"], found["resumed"]) == (100, 0)
+    assert sum(server.asked.values()) == 2 * asked
+    ledgers = [tmp_path / f"{name}.jsonl.ledger.sqlite" for name in ("one", "many")]
+    rows = [
+        set(sqlite3.connect(ledger).execute("SELECT hash, text, seed, faults FROM requests")) for ledger in ledgers
+    ]
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == asked
+    again = run(command(server, tmp_path / "many.jsonl", "--force"), check=True)
+    assert json.loads(again.stdout)["from_ledger"] == asked
+    assert sum(server.asked.values()) == 2 * asked
+    assert not list(tmp_path.glob("*.parts"))
+
+
+@pytest.mark.parametrize(
+    "words", [["--reuse"], ["--budget", "1", "--price-in", "1", "--price-out", "1"], ["--batch"]]
+)
+def test_what_needs_one_process_is_refused_on_a_cluster(server: Server, tmp_path: Path, words: list[str]) -> None:
+    done = run(command(server, tmp_path / "out.jsonl", "--engine", "ray", *words))
+    assert done.returncode == 2
+    assert "--engine ray goes without" in done.stderr
+
+
+def test_a_server_that_caches_nothing_is_noticed_where_prompts_begin_alike(server: Server, tmp_path: Path) -> None:
+    shared = run(command(server, tmp_path / "shared.jsonl", "--demonstration-sets", "2"), check=True)
+    assert "the server reports no cached token; turn on its prompt cache" in shared.stderr
+    own = run(command(server, tmp_path / "own.jsonl"), check=True)
+    assert "cached" not in own.stderr

@@ -1,7 +1,8 @@
 """`pneg negatives prompted`: the paper's method."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from itertools import islice
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from pneg.lm import LanguageModel
     from pneg.negatives import Prompted
     from pneg.negatives.journal import Journal
+
+SURELY_CACHED = 16
+"""So many requests with shared demonstrations should hit the cache of a server that has one."""
 
 
 @common_options(negatives.command())
@@ -62,6 +66,14 @@ if TYPE_CHECKING:
 )
 @backend_options
 @click.option("--temperature", type=click.FloatRange(0), default=0.8, show_default=True)
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="With ray, workers on all machines of a cluster write parts of OUT, which must lie where all see it.",
+)
+@click.option("--workers", type=click.IntRange(1), help="With ray, at most.  [default: one a processor]")
 @click.option("--dry-run", is_flag=True, help="Say what it would take, and ask for nothing.")
 @click.option("--force", is_flag=True, help="Replace OUT if it is there.")
 def prompted(
@@ -74,6 +86,8 @@ def prompted(
     demonstration_sets: int,
     attempts: int,
     temperature: float,
+    engine: str,
+    workers: int | None,
     dry_run: bool,
     force: bool,
     **common: Any,
@@ -116,6 +130,12 @@ def prompted(
     journal = Journal(out, settings)
     if dry_run:
         _say_what_it_takes(writing, backend, lm, attempts, source, journal, common)
+        return
+    if engine == "ray":
+        if reuse or backend.budget is not None or backend.batch:
+            raise click.UsageError("--engine ray goes without --reuse, --budget and --batch, which need one process")
+        writing = partial(writing, examples=list(options.Input(examples)))  # a worker may not see the file
+        _write_on_cluster(Shard(backend, writing, settings), workers, source, common)
         return
     with backend.opened(lm, out, settings) as asked:
         written = writing(asked.recorded, judged=asked.recorded.judge)
@@ -196,6 +216,10 @@ def _write_prompted(
             f"stopped; {len(journal)} dialogues are kept in {journal.path}, give the same command to go on"
         ) from None
     tally, recorded, metered = written.tally, asked.recorded, asked.metered
+    if written.demonstration_sets and not tally.cached_tokens and tally.requests >= SURELY_CACHED:
+        click.echo(
+            "pneg: prompts began alike, yet the server reports no cached token; turn on its prompt cache", err=True
+        )
     share = tally.regenerated / max(1, tally.contexts)
     found = {
         "out": str(out), "source": written.name, "dialogues": n, "resumed": resumed, **asdict(tally),
@@ -213,3 +237,55 @@ def _write_prompted(
         + reasons(found["counts"])
     )
     options.report(found, text, common["as_json"])
+
+
+@dataclass
+class Shard:
+    """The source for a part of the input, on a worker, with a ledger of its own."""
+
+    backend: Backend
+    writing: "Callable[..., Prompted]"
+    settings: dict[str, Any]
+    first: int = 0
+    place: Path = Path()
+    name: str = "prompted"
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def of_part(self, first: int, place: Path) -> "Shard":
+        """For the dialogues from a position on; the ledger lies beside the part."""
+        return replace(self, first=first, place=place, counts=Counter())
+
+    def propose(self, dialogues: Iterable[Dialogue], count: int) -> Iterator[tuple[str, ...]]:
+        """Write as `Prompted` does."""
+        with self.backend.opened(self.backend.language_model(self.place), self.place, self.settings) as asked:
+            written = self.writing(asked.recorded, judged=asked.recorded.judge, first=self.first)
+            yield from written.propose(dialogues, count)
+        self.counts = written.counts
+
+
+def _write_on_cluster(shard: Shard, workers: int | None, source: str, common: dict[str, Any]) -> None:
+    from pneg.lm.ledger import merge
+    from pneg.negatives.cluster import Cluster
+
+    out: Path = common["out"]
+    whole = shard.backend.ledger_of(out)
+    shard.backend = replace(shard.backend, ledger=None)
+    dialogues = options.Input(source, common["limit"], options.aside_of(common["skip_bad"], out))
+    job = Cluster(
+        out, shard.settings, shard.of_part, common["count"], workers,
+        finish=lambda folder: merge(whole, sorted(folder.glob("*.ledger.sqlite"))),
+    )  # fmt: skip
+    counts: Counter[str] = Counter()
+    n = earlier = 0
+    with options.progress(None, common["limit"], "context") as bar:
+        for part in job.run(dialogues):
+            bar.update(part.dialogues)
+            n += part.dialogues
+            earlier += part.dialogues if part.earlier else 0
+            counts.update(part.counts)
+    found = {
+        "out": str(out), "source": shard.name, "dialogues": n, "resumed": earlier, "counts": dict(counts),
+        "ledger": str(whole), **dialogues.summary(),
+    }  # fmt: skip
+    told = f" ({earlier} of them done before)" if earlier else ""
+    options.report(found, f"{n} dialogues -> {out}{told}\n{reasons(counts)}", common["as_json"])

@@ -8,9 +8,9 @@ import threading
 import time
 from array import array
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -38,6 +38,8 @@ CREATE TABLE IF NOT EXISTS requests (
     refused TEXT NOT NULL DEFAULT '', faults TEXT
 );
 """
+RUN = "started, settings, price_in, price_cached, price_out"
+ROW = "seed, at, seconds, text, cut, prompt_tokens, completion_tokens, cached_tokens, model, backend, refused, faults"
 ANSWER = ", ".join(part.name for part in fields(Completion))
 COLUMNS = f"hash, run, seed, at, seconds, refused, {ANSWER}"
 INSERT = f"INSERT INTO requests ({COLUMNS}) VALUES (?{', ?' * 12}) ON CONFLICT (hash) DO NOTHING"
@@ -96,8 +98,7 @@ class Ledger:
             started = datetime.now(UTC).isoformat(timespec="seconds")
             settings = json.dumps(run.settings, sort_keys=True)
             values = (started, settings, run.price_in, run.price_cached, run.price_out)
-            columns = "started, settings, price_in, price_cached, price_out"
-            row = self._reader.execute(f"INSERT INTO runs ({columns}) VALUES (?, ?, ?, ?, ?)", values)
+            row = self._reader.execute(f"INSERT INTO runs ({RUN}) VALUES (?, ?, ?, ?, ?)", values)
             self.run = row.lastrowid or 0
             # Eight bytes of each hash, in order: nearly all requests of a new job are known to be new without a look.
             beginnings = self._reader.execute("SELECT substr(hash, 1, 8) FROM requests ORDER BY hash")
@@ -193,6 +194,28 @@ class Ledger:
                 written.set_exception(self._failed)
             else:
                 written.set_result(None)
+
+
+def merge(path: Path, shards: Iterable[Path], patience: float = PATIENCE) -> None:
+    """Take the runs and rows of other ledgers into one, made where it is not there; no request twice.
+
+    Raises:
+        LedgerError: as `Ledger`.
+    """
+    with explained(path), closing(opened(path, patience)) as connection:
+        connection.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
+        for shard in shards:
+            connection.execute("ATTACH ? AS shard", (str(shard),))
+            connection.execute("BEGIN IMMEDIATE")
+            [(before,)] = connection.execute("SELECT coalesce(max(id), 0) FROM main.runs")
+            connection.execute(f"INSERT INTO main.runs SELECT id + ?, {RUN} FROM shard.runs", (before,))
+            connection.execute(
+                f"INSERT INTO main.requests (hash, run, {ROW}) SELECT hash, run + ?, {ROW} FROM shard.requests "
+                "WHERE true ON CONFLICT (hash) DO NOTHING",
+                (before,),
+            )
+            connection.execute("COMMIT")
+            connection.execute("DETACH shard")
 
 
 class Recorded:

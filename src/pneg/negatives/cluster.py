@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from pneg.dialogue import Dialogue
 from pneg.errors import DataError, PnegError, needs
 from pneg.negatives.base import NegativeSource, add
 
-PART = 128
-"""Dialogues in a part: as many as share a demonstration set."""
+PART = 1024
+"""Dialogues in a part: a worker loads its model anew for each, and a multiple of what shares demonstrations."""
 BLOCKS = 1000
 """Blocks of Ray's that the parts are spread over."""
 
@@ -53,6 +54,7 @@ class Cluster:
         make: makes the source; it is sent to the workers.
         count: negatives a dialogue.
         workers: at most; by default what the cluster's processors allow.
+        finish: called with the folder of the parts when all are written, before it goes.
     """
 
     out: Path
@@ -60,6 +62,7 @@ class Cluster:
     make: Make
     count: int = 5
     workers: int | None = None
+    finish: Callable[[Path], None] = lambda folder: None
 
     def run(self, dialogues: Iterable[Dialogue]) -> Iterator[Done]:
         """Do the job; the output is there when the iterator ends.
@@ -94,9 +97,8 @@ class Cluster:
         records.write(
             self.out, (found for number in range(len(sizes)) for found in records.read(_result(folder, number)))
         )
-        for file in folder.iterdir():
-            file.unlink()
-        folder.rmdir()
+        self.finish(folder)
+        shutil.rmtree(folder)
 
     def _split(self, dialogues: Iterable[Dialogue], folder: Path) -> list[int]:
         """Write the input's parts and return their sizes; refuse a folder that holds another job's."""
