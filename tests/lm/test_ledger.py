@@ -71,20 +71,33 @@ def test_an_answer_is_on_the_disk_before_it_is_used(path: Path) -> None:
 )
 def test_another_request_is_another_row(path: Path, other: Request) -> None:
     lm = Scripted(["one", "two"])
-    with Ledger(path, Run({})) as ledger:
-        recorded = Recorded(lm, ledger)
-        assert [said.text for request in (ASKED, other, ASKED) for said in ask(recorded, request)] == [
-            "one", "two", "one",
-        ]  # fmt: skip
+    found = []
+    for request in (ASKED, other, ASKED):
+        with Ledger(path, Run({})) as ledger:
+            found += ask(Recorded(lm, ledger), request)
+    assert [said.text for said in found] == ["one", "two", "one"]
 
 
 def test_another_model_and_another_form_are_other_rows(path: Path) -> None:
     lm = Scripted(["one", "two", "three"])
     other = Scripted(["four"])
     other.name = "other"
-    with Ledger(path, Run({})) as ledger:
-        asked = [Recorded(lm, ledger), Recorded(lm, ledger, "chat"), Recorded(other, ledger), Recorded(lm, ledger)]
-        assert [ask(recorded, ASKED)[0].text for recorded in asked] == ["one", "two", "four", "one"]
+    found = []
+    for model, form in ((lm, ""), (lm, "chat"), (other, ""), (lm, "")):
+        with Ledger(path, Run({})) as ledger:
+            found += ask(Recorded(model, ledger, form), ASKED)
+    assert [said.text for said in found] == ["one", "two", "four", "one"]
+
+
+def test_what_begins_like_another_hash_is_told_from_it(path: Path) -> None:
+    async def run() -> None:
+        with Ledger(path, Run({})) as ledger:
+            await ledger.record(b"12345678" + b"a" * 24, ASKED, Completion("a"), 0.1)
+        with Ledger(path, Run({})) as ledger:
+            assert ledger.find(b"12345678" + b"b" * 24) is None
+            assert ledger.find(b"12345678" + b"a" * 24) == (Completion("a"), "")
+
+    asyncio.run(run())
 
 
 def test_faults_are_noted_with_the_row(path: Path) -> None:

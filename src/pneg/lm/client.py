@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
 
 from pneg.errors import BackendError
 from pneg.lm.base import Complete, Completion, Request
@@ -100,8 +101,14 @@ def session(url: str, key: str, timeout: float) -> "aiohttp.ClientSession":
         headers=headers,
         timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, 30)),
         connector=aiohttp.TCPConnector(limit=0),
-        trust_env=True,
+        proxy=_proxy(url),
     )
+
+
+def _proxy(url: str) -> str | None:
+    """The environment's proxy for an address, found once; aiohttp would look for it with each request."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 async def exchange(

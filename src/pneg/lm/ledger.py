@@ -6,19 +6,22 @@ import json
 import sqlite3
 import threading
 import time
+from array import array
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from operator import attrgetter
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any
 
 from pneg.errors import BackendError, LedgerError
-from pneg.lm.base import Complete, Completion, LanguageModel, Request
+from pneg.lm.base import Complete, Completion, LanguageModel, Request, Sampling
 from pneg.lm.prices import Price
 
 TABLES = """
@@ -35,9 +38,11 @@ CREATE TABLE IF NOT EXISTS requests (
     refused TEXT NOT NULL DEFAULT '', faults TEXT
 );
 """
-ANSWER = "text, cut, prompt_tokens, completion_tokens, cached_tokens, model, backend"
+ANSWER = ", ".join(part.name for part in fields(Completion))
 COLUMNS = f"hash, run, seed, at, seconds, refused, {ANSWER}"
 INSERT = f"INSERT INTO requests ({COLUMNS}) VALUES (?{', ?' * 12}) ON CONFLICT (hash) DO NOTHING"
+COMPLETION = attrgetter(*(part.name for part in fields(Completion)))
+SAMPLING = attrgetter(*(part.name for part in fields(Sampling)))
 SPENT = (
     "SELECT price_in, price_cached, price_out, sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens) "
     "FROM requests JOIN runs ON run = runs.id GROUP BY run"
@@ -71,7 +76,8 @@ class Run:
 class Ledger:
     """A SQLite file with one row for each request that was answered.
 
-    A row is on the disk before `record` returns. Several processes may share a file.
+    A row is on the disk before `record` returns. Several processes may share a file; what the others add while it is
+    open is not looked for.
 
     Args:
         path: made where it is not there.
@@ -93,6 +99,9 @@ class Ledger:
             columns = "started, settings, price_in, price_cached, price_out"
             row = self._reader.execute(f"INSERT INTO runs ({columns}) VALUES (?, ?, ?, ?, ?)", values)
             self.run = row.lastrowid or 0
+            # Eight bytes of each hash, in order: nearly all requests of a new job are known to be new without a look.
+            beginnings = self._reader.execute("SELECT substr(hash, 1, 8) FROM requests ORDER BY hash")
+            self._there = array("Q", (int.from_bytes(found) for (found,) in beginnings))
             self._writer = opened(path, patience)
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._failed: LedgerError | None = None
@@ -111,7 +120,14 @@ class Ledger:
             raise self._failed
 
     def find(self, key: bytes) -> tuple[Completion, str] | None:
-        """The answer to the request of this hash, and why it was refused if it was; None if it was never answered."""
+        """The answer to the request of this hash, and why it was refused if it was.
+
+        None where it had not been answered when the ledger was opened.
+        """
+        beginning = int.from_bytes(key[:8])
+        place = bisect_left(self._there, beginning)
+        if place == len(self._there) or self._there[place] != beginning:
+            return None
         with explained(self.path):
             row = self._reader.execute(f"SELECT {ANSWER}, refused FROM requests WHERE hash = ?", (key,)).fetchone()
         return row and (Completion(row[0], bool(row[1]), *row[2:7]), row[7])
@@ -135,7 +151,7 @@ class Ledger:
             seconds: it took.
             refused: why there is no answer, though it was paid for, and never will be.
         """
-        values = (key, self.run, request.seed, time.time(), seconds, refused, *astuple(completion))
+        values = (key, self.run, request.seed, time.time(), seconds, refused, *COMPLETION(completion))
         written: Future[None] = Future()
         self._put(INSERT, values, written)
         await asyncio.wrap_future(written)
@@ -197,7 +213,7 @@ class Recorded:
 
     def key(self, request: Request) -> bytes:
         """The SHA-256 of all that decides what is answered; the sample number is the request's seed."""
-        asked = [self.form, self.name, request.prompt, request.schema, request.seed, *astuple(request.sampling)]
+        asked = [self.form, self.name, request.prompt, request.schema, request.seed, *SAMPLING(request.sampling)]
         return hashlib.sha256(json.dumps(asked).encode()).digest()
 
     def judge(self, request: Request, faults: Sequence[str]) -> None:
@@ -232,8 +248,8 @@ class Recorded:
             if error.reason and error.billed:
                 await self.ledger.record(key, request, Completion(""), time.perf_counter() - started, error.reason)
             raise
-        text = completion.text.encode(errors="replace").decode()  # half a surrogate pair is no text
-        completion = replace(completion, text=text)
+        if not completion.text.isascii():  # half a surrogate pair is no text
+            completion = replace(completion, text=completion.text.encode(errors="replace").decode())
         await self.ledger.record(key, request, completion, time.perf_counter() - started)
         return completion
 
