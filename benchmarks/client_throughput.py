@@ -97,9 +97,7 @@ def main() -> None:
             cpu = median(of.cpu / of.requests for of in values)
             ideal = int(name.rpartition(" ")[2]) / DELAY
             share = f"{median(rates) / ideal:.0%}"
-            rows.append(
-                [name, f"{median(rates):,.0f}", common.spread(rates), share, f"{cpu * 1e3:.2f}", f"{cpu * 1e3:.2f}"]
-            )
+            rows.append([name, f"{median(rates):,.0f}", common.spread(rates), share, f"{cpu * 1e3:.2f}"])
         common.show(
             rows,
             f"{options.limit} requests in each of {options.rounds} interleaved rounds, medians; {SHOTS} "

@@ -64,6 +64,7 @@ def test_a_job_killed_at_twenty_random_moments_pays_for_nothing_twice(tmp_path: 
         whole = run(command(server, tmp_path / "whole.jsonl"))
         needed = dict(server.asked)
     assert whole["regenerated"] > 20
+    assert set(whole["counts"]) == {"underscores"}
     assert set(needed.values()) == {1}
     out, ledger = tmp_path / "out.jsonl", tmp_path / "out.jsonl.ledger.sqlite"
     kills = in_flight = 0

@@ -12,6 +12,7 @@ import pytest
 
 from pneg.errors import BackendError
 from pneg.lm import Completion, Embedded, OpenAICompatible, Request, Sampling
+from pneg.lm.client import public
 
 KEY = "sk-very-secret-key-123456"
 ASKED = Request("Once upon a time", Sampling(max_tokens=8, stop=("\n",)), seed=7)
@@ -143,3 +144,12 @@ def test_a_stop_text_ends_the_completion_and_is_not_part_of_it() -> None:
     [completion] = ask(Embedded(concurrency=1), Request("1, 2, 3, 4,", Sampling(0.0, max_tokens=20, stop=(" 7",)), 1))
     assert "7" not in completion.text
     assert not completion.cut
+
+
+def test_what_is_secret_in_an_address_is_not_shown() -> None:
+    url = "https://user:secret@host:8000/v1?api-key=secret"
+    assert public(url) == "https://host:8000/v1"
+    assert "secret" not in repr(OpenAICompatible(url, "m"))
+    with serving(401, {"error": {"message": "no"}}) as server, pytest.raises(BackendError) as caught:
+        ask(OpenAICompatible(server.url.replace("://", "://user:secret@"), "m", key=KEY), ASKED)
+    assert "secret" not in str(caught.value)

@@ -14,7 +14,7 @@ from pneg.errors import BackendError
 from pneg.lm import Completion, LanguageModel, OpenAICompatible, Paced, Policy, Request, Sampling, Scripted
 from pneg.lm.base import TOO_LONG
 from pneg.lm.client import REFUSED
-from pneg.lm.flow import GAVE_UP, Pace
+from pneg.lm.flow import GAVE_UP, Pace, again
 
 ASKED = Request('"""\nA: Hi there.\n"""\n1.', Sampling(), seed=1)
 HASTY = Policy(attempts=4, patience=2.0, first_patience=0.3, first_wait=0.01, longest_wait=0.05)
@@ -137,9 +137,20 @@ def test_nothing_is_sent_before_the_server_wants_it(dated: bool) -> None:
     assert max(later - earlier for earlier, later in zip(server.times[3:], server.times[4:], strict=False)) < 0.5
 
 
+def test_a_retry_waits_as_long_as_it_was_told() -> None:
+    errors = [
+        BackendError("no", retryable=True, retry_after=7.5),
+        BackendError("no", retryable=True),
+        BackendError("no"),
+    ]
+    assert [again(error) for error in errors] == [7.5, True, False]
+
+
 def test_a_server_that_wants_to_be_left_alone_for_too_long_stops_the_job() -> None:
     with chaos.serving(chaos.Server(lambda _, __: chaos.refusing(429, "quota", after="3600"))) as server:
-        [error] = ask(Paced(OpenAICompatible(server.url, "m", key="k"), HASTY), ASKED)
+        client = OpenAICompatible(server.url, "m", key="k", concurrency=1)
+        error, *others = ask(Paced(client, HASTY), *seeds(10))
+    assert all(isinstance(other, BackendError) for other in others)
     assert isinstance(error, BackendError)
     assert "give the same command to go on (it asks to wait 3,600 s)" in str(error)
     assert len(server.times) == 1
