@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -38,10 +39,15 @@ def make(first: int, _: Path) -> NegativeSource:
     return Prompted(Scripted(answer), E, seed=3, demonstration_sets=2, first=first)
 
 
-def slow(first: int, place: Path) -> NegativeSource:
-    with (place.parent.parent / "begun").open("a") as stream:
-        stream.write(f"{first} {ray.get_runtime_context().get_node_id()}\n")
-    time.sleep(2)
+def waits(first: int, place: Path) -> NegativeSource:
+    """On the machine that will die it never ends; on the other it begins when there is something to be lost."""
+    home = place.parent.parent
+    begun, mortal = home / "begun", (home / "mortal").read_text()
+    here = ray.get_runtime_context().get_node_id()
+    with begun.open("a") as stream:
+        stream.write(f"{first} {here}\n")
+    while here == mortal or mortal not in begun.read_text():
+        time.sleep(0.1)
     return make(first, place)
 
 
@@ -62,18 +68,26 @@ def machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def test_two_machines_write_what_one_does_though_one_of_them_dies(machines: Any, tmp_path: Path) -> None:
     expected = list(add(make(0, tmp_path), DIALOGUES))
-    out = tmp_path / "out.jsonl"
-    done = []
-    for part in Cluster(out, SETTINGS, slow, workers=2).run(DIALOGUES):
-        done.append(part)
-        if len(done) == 1:
-            machines.remove_node(machines.mortal, allow_graceful=False)
+    out, begun, mortal = tmp_path / "out.jsonl", tmp_path / "begun", machines.mortal.node_id
+    (tmp_path / "mortal").write_text(mortal)
+    begun.touch()
+
+    def kill() -> None:
+        while mortal not in begun.read_text():
+            time.sleep(0.1)
+        machines.remove_node(machines.mortal, allow_graceful=False)
+
+    killer = Thread(target=kill, daemon=True)
+    killer.start()
+    done = list(Cluster(out, SETTINGS, waits, workers=2).run(DIALOGUES))
+    killer.join()
     assert list(read(out)) == expected
     assert sum(part.dialogues for part in done) == len(DIALOGUES)
-    begun = [line.split() for line in (tmp_path / "begun").read_text().splitlines()]
-    assert len({node for _, node in begun}) == 2
-    assert len(begun) > len({first for first, _ in begun})  # what the dead machine had in work was done again
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("out")] == ["out.jsonl"]
+    parts = [line.split() for line in begun.read_text().splitlines()]
+    lost = {first for first, node in parts if node == mortal}
+    assert lost
+    assert lost <= {first for first, node in parts if node != mortal}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["begun", "mortal", "out.jsonl"]
 
 
 def fails_late(first: int, place: Path) -> NegativeSource:

@@ -77,17 +77,19 @@ class Cluster:
         folder.mkdir(exist_ok=True)
         sizes = self._split(dialogues, folder)
         todo = [number for number in range(len(sizes)) if not _result(folder, number).exists()]
-        yield from (Done(size, {}, True) for number, size in enumerate(sizes) if number not in set(todo))
+        left = set(todo)
+        yield from (Done(size, {}, True) for number, size in enumerate(sizes) if number not in left)
         if not ray.is_initialized():
             ray.init(log_to_driver=False, logging_level=logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False
         if todo:
             room = max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
+            workers = min(len(todo), self.workers or room)
             parts: Any = ray.data.from_items(todo, override_num_blocks=min(len(todo), BLOCKS))
             pipeline = parts.map(
                 Worker,
                 fn_constructor_args=(folder, self.make, self.count),
-                concurrency=(1, min(len(todo), self.workers or room)),
+                concurrency=(1, workers, workers),  # at least, at most, at first
                 num_cpus=1,
             )
             for row in pipeline.iter_rows():
