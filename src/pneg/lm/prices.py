@@ -107,7 +107,7 @@ class Metered:
         Raises:
             BudgetExceeded: from a request that could pass the budget, once all that were sent are answered.
         """
-        changed = asyncio.Condition()
+        changed = asyncio.Event()
         async with self.lm.connect() as ask:
 
             async def complete(request: Request) -> Completion:
@@ -124,24 +124,24 @@ class Metered:
                 finally:
                     self.spent += cost
                     self._aside -= most
-                    async with changed:
-                        changed.notify_all()
+                    # No await here: whoever waits could end the job before this answer is in the ledger.
+                    changed.set()
+                    changed.clear()
 
             yield complete
 
     def _most(self, request: Request) -> Decimal:
         return self.price.of(len(request.prompt.encode()) + MARGIN, 0, request.sampling.max_tokens)
 
-    async def _set_aside(self, most: Decimal, changed: asyncio.Condition) -> None:
-        async with changed:
-            while self.budget is not None and self.spent + self._aside + most > self.budget:
-                if not self._aside:
-                    raise BudgetExceeded(
-                        f"{self.spent:.4f} of {self.budget} dollars are spent, and the next request may cost "
-                        f"{most:.4f}; what is done is kept: give the same command with a higher --budget to go on"
-                    )
-                await changed.wait()
-            self._aside += most
+    async def _set_aside(self, most: Decimal, changed: asyncio.Event) -> None:
+        while self.budget is not None and self.spent + self._aside + most > self.budget:
+            if not self._aside:
+                raise BudgetExceeded(
+                    f"{self.spent:.4f} of {self.budget} dollars are spent, and the next request may cost "
+                    f"{most:.4f}; what is done is kept: give the same command with a higher --budget to go on"
+                )
+            await changed.wait()
+        self._aside += most
 
     def _counted(self, completion: Completion, most: Decimal) -> Decimal:
         self.prompt_tokens += completion.prompt_tokens
