@@ -52,17 +52,16 @@ def test_what_was_spent_is_said(run: Any, tmp_path: Path) -> None:
 
 
 def test_a_budget_stops_the_job_and_a_higher_one_goes_on(run: Any, tmp_path: Path) -> None:
-    with chaos.serving(chaos.Server()) as server:
-        status, found, said = run(server.url, "--budget", "2.0", *PRICES)
-        assert (status, found) == (1, {})
-        assert "of 2.0 dollars are spent" in said
-        assert "higher --budget to go on" in said
-        spent = len(server.times)
-        assert Decimal("1.0") < spent * EACH <= Decimal("2.0")
-        with sqlite3.connect(tmp_path / "out.jsonl.ledger.sqlite") as ledger:
-            assert ledger.execute("SELECT count(*) FROM requests").fetchone() == (spent,)
-        status, _, said = run(server.url, "--budget", "2.0", *PRICES)
-        assert (status, len(server.times)) == (1, spent)
+    with chaos.serving(chaos.Server(delay=0.02)) as server:
+        for _ in range(2):  # the second time at most what is small enough is asked for
+            status, found, said = run(server.url, "--budget", "2.0", *PRICES)
+            assert (status, found) == (1, {})
+            assert "of 2.0 dollars are spent" in said
+            assert "higher --budget to go on" in said
+            spent = len(server.times)
+            assert Decimal("1.0") < spent * EACH <= Decimal("2.0")
+            with sqlite3.connect(tmp_path / "out.jsonl.ledger.sqlite") as ledger:
+                assert ledger.execute("SELECT count(*) FROM requests").fetchone() == (spent,)
         status, found, _ = run(server.url, "--budget", "50", *PRICES)
         assert (status, found["dialogues"]) == (0, 100)
     assert set(server.asked.values()) == {1}

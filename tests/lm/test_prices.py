@@ -1,13 +1,15 @@
 """What tokens cost, and that a budget is not passed."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from pneg.errors import BackendError, BudgetExceeded
-from pneg.lm import Completion, LanguageModel, Metered, Price, Request, Sampling, Scripted
+from pneg.lm import Complete, Completion, LanguageModel, Metered, Price, Request, Sampling, Scripted
 from pneg.lm.prices import MARGIN, known
 
 PRICE = Price(Decimal("0.15"), Decimal("0.075"), Decimal("0.60"))
@@ -88,6 +90,28 @@ def test_a_budget_is_never_passed_and_what_was_sent_is_answered_first(concurrenc
     assert (len(answered), len(errors), metered.spent) == (15, 25, 3_000)
     assert "3000.0000 of 4000 dollars are spent, and the next request may cost 1100.0000" in str(errors[0])
     assert "higher --budget" in str(errors[0])
+
+
+def test_nothing_is_sent_once_a_request_has_ended_the_job() -> None:
+    sent: list[int] = []
+
+    class Slow(Scripted):
+        @asynccontextmanager
+        async def connect(self) -> AsyncIterator[Complete]:
+            async def complete(request: Request) -> Completion:
+                sent.append(request.seed)
+                await asyncio.sleep(0.01)
+                return Completion("one", False, 150, 50)
+
+            yield complete
+
+    metered = Metered(Slow([]), DOLLAR_A_TOKEN, Decimal(2_000))
+    large = replace(ASKED, prompt=ASKED.prompt + "x" * 800, seed=1)  # 1,900 at most, beside the 200 that are spent
+    small = replace(ASKED, seed=2)  # 1,100: would do when the first is answered, but the large one ends the job then
+    answers = ask(metered, ASKED, large, small)
+    assert isinstance(answers[0], Completion)
+    assert [type(answer) for answer in answers[1:]] == [BudgetExceeded, BudgetExceeded]
+    assert (sent, metered.spent) == ([0], 200)
 
 
 @pytest.mark.parametrize(("billed", "spent"), [(True, 1_100), (False, 0)])

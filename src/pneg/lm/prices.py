@@ -99,6 +99,7 @@ class Metered:
         self.price, self.budget, self.spent = price, budget, spent
         self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
         self._aside = Decimal(0)
+        self._over = ""
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Complete]:
@@ -136,11 +137,14 @@ class Metered:
     async def _set_aside(self, most: Decimal, changed: asyncio.Event) -> None:
         while self.budget is not None and self.spent + self._aside + most > self.budget:
             if not self._aside:
-                raise BudgetExceeded(
+                self._over = (
                     f"{self.spent:.4f} of {self.budget} dollars are spent, and the next request may cost "
                     f"{most:.4f}; what is done is kept: give the same command with a higher --budget to go on"
                 )
+                break
             await changed.wait()
+        if self._over:  # a smaller request might do, but would be under way when this ends the job
+            raise BudgetExceeded(self._over)
         self._aside += most
 
     def _counted(self, completion: Completion, most: Decimal) -> Decimal:
