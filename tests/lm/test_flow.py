@@ -181,6 +181,14 @@ def test_what_is_wrong_with_one_request_is_told_from_what_is_wrong_with_all(
     assert len(server.times) == 2
 
 
+def test_nothing_is_sent_once_a_request_has_ended_the_job() -> None:
+    with chaos.serving(chaos.Server(lambda _, __: chaos.refusing(401, "who are you"))) as server:
+        found = ask(Paced(OpenAICompatible(server.url, "m", key="k", concurrency=4), HASTY), *seeds(40))
+    assert {str(error) for error in found} == {str(found[0])}
+    assert "who are you" in str(found[0])
+    assert len(server.times) == 4
+
+
 def test_a_withheld_answer_was_paid_for() -> None:
     withheld = b'{"choices": [{"index": 0, "text": "", "finish_reason": "content_filter"}]}'
     with chaos.serving(chaos.Server(lambda _, __: chaos.saying(withheld))) as server:

@@ -199,6 +199,25 @@ def test_two_jobs_may_share_a_ledger(path: Path) -> None:
     assert rows(path, "SELECT count(*), min(seed), max(seed) FROM requests") == [(100, 0, 99)]
 
 
+def test_a_new_ledger_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
+    failed: list[LedgerError] = []
+
+    def job(path: Path) -> None:
+        try:
+            with Ledger(path, Run({})):
+                pass
+        except LedgerError as error:
+            failed.append(error)
+
+    for number in range(50):
+        threads = [threading.Thread(target=job, args=(tmp_path / f"{number}.sqlite",)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not failed
+
+
 @pytest.mark.parametrize(
     ("made", "says"),
     [

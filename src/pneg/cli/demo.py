@@ -17,7 +17,7 @@ from pneg.cli.train import Bar
 def demo(out: Path, limit: int, seed: int, as_json: bool) -> None:
     """Do the whole job, small, on embedded defaults: no key, no GPU.
 
-    Writes negatives for real conversations with the embedded language model, trains two selectors that differ only
+    Writes negatives for real conversations with a small language model, trains two selectors that differ only
     in their negatives, and prints what each is worth on easy and on adversarial candidates. The folder gets a page,
     index.html. A second run takes what is there.
     """

@@ -277,12 +277,17 @@ def _write_on_cluster(shard: Shard, workers: int | None, source: str, common: di
     )  # fmt: skip
     counts: Counter[str] = Counter()
     n = earlier = 0
-    with options.progress(None, common["limit"], "context") as bar:
-        for part in job.run(dialogues):
-            bar.update(part.dialogues)
-            n += part.dialogues
-            earlier += part.dialogues if part.earlier else 0
-            counts.update(part.counts)
+    try:
+        with options.progress(None, common["limit"], "context") as bar:
+            for part in job.run(dialogues):
+                bar.update(part.dialogues)
+                n += part.dialogues
+                earlier += part.dialogues if part.earlier else 0
+                counts.update(part.counts)
+    except KeyboardInterrupt:
+        raise click.ClickException(
+            f"stopped; what was done is kept in {out}.parts, give the same command to go on"
+        ) from None
     found = {
         "out": str(out), "source": shard.name, "dialogues": n, "resumed": earlier, "counts": dict(counts),
         "ledger": str(whole), **dialogues.summary(),

@@ -200,6 +200,7 @@ class _Job:
         self.answers = self.failures = 0
         self.failing_since = 0.0
         self.stopped: BackendError | None = None
+        """What ended the job; nothing is sent after it."""
 
     async def complete(self, request: Request) -> Completion:
         import stamina
@@ -236,6 +237,8 @@ class _Job:
                 if error.retryable:
                     self.pace.failed(sent)
                     raise self._failed(error) from None
+                if not error.reason:
+                    self.stopped = error
                 self.failures = 0
                 raise
             self.pace.answered(sent)

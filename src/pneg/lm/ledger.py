@@ -280,7 +280,15 @@ class Recorded:
 def opened(path: Path, patience: float = PATIENCE) -> sqlite3.Connection:
     """A connection to a ledger that commits only when told to, to the disk and not just to the system's memory."""
     connection = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
+    until = time.monotonic() + patience
+    while True:  # SQLite does not wait for another connection that is changing the mode, too
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
     connection.execute("PRAGMA synchronous = FULL")
     return connection
 

@@ -76,16 +76,16 @@ class Cluster:
         folder = self.out.absolute().with_name(self.out.name + ".parts")
         folder.mkdir(exist_ok=True)
         sizes = self._split(dialogues, folder)
-        todo = [number for number in range(len(sizes)) if not _result(folder, number).exists()]
-        left = set(todo)
-        yield from (Done(size, {}, True) for number, size in enumerate(sizes) if number not in left)
+        missing = [number for number in range(len(sizes)) if not _result(folder, number).exists()]
+        again = set(missing)
+        yield from (Done(size, {}, True) for number, size in enumerate(sizes) if number not in again)
         if not ray.is_initialized():
             ray.init(log_to_driver=False, logging_level=logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False
-        if todo:
+        if missing:
             room = max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
-            workers = min(len(todo), self.workers or room)
-            parts: Any = ray.data.from_items(todo, override_num_blocks=min(len(todo), BLOCKS))
+            workers = min(len(missing), self.workers or room)
+            parts: Any = ray.data.from_items(missing, override_num_blocks=min(len(missing), BLOCKS))
             pipeline = parts.map(
                 Worker,
                 fn_constructor_args=(folder, self.make, self.count),

@@ -45,9 +45,11 @@ class Embeddings:
         with needs("retrieval"):
             import sentence_transformers  # noqa: F401
             import torch
+        from pneg.devices import best_device, best_precision
+
         self.folder = models.encoder_folder(encoder)
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self.precision = _fast(self.device) if precision == "auto" else precision
+        self.device = device or best_device()
+        self.precision = best_precision(torch.device(self.device)) if precision == "auto" else precision
         name = f"{_digest(self.folder)[:32]}-{self.precision}.sqlite"
         self.file = cache.folder() / "embeddings" / name
         self.computed = 0
@@ -136,12 +138,3 @@ def _digest(folder: Path) -> str:
                     f"{file.relative_to(folder)}\0{hashlib.file_digest(stream, 'sha256').hexdigest()}\0".encode()
                 )
     return found.hexdigest()
-
-
-def _fast(device: str) -> str:
-    import torch
-
-    if device.startswith("cuda"):
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)() if device == "cpu" else {}
-    return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"

@@ -137,9 +137,7 @@ def _claim(folder: Path, sizes: Sizes) -> None:
 def _write_negatives(folder: Path, contexts: list[Dialogue], sizes: Sizes, watch: Watch) -> dict[str, Any]:
     out, tally = folder / "negatives.jsonl", folder / "written.json"
     if not out.exists():
-        watch.say(
-            f"Writing adversarial negatives for {sizes.contexts} conversations with the embedded language model"
-        )
+        watch.say(f"Writing adversarial negatives for {sizes.contexts} conversations with a small language model")
         source = Prompted(
             Transformers(),
             corpora.read("starter:demonstrations"),
