@@ -14,7 +14,8 @@ from statistics import mean, stdev
 import common
 from pneg.dialogue import Dialogue
 from pneg.selector.evaluation import evaluate
-from pneg.selector.training import Recipe, train
+from pneg.selector.recipe import Recipe
+from pneg.selector.training import train
 
 BACKBONE = "minilm-l6"
 FIGURES = ("random R@1", "random MRR", "human R@1", "human MRR", "human hidden R@1", "random hidden R@1")

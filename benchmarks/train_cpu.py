@@ -14,7 +14,8 @@ from pneg import models
 from pneg.dialogue import Dialogue, normalised
 from pneg.selector.candidates import EACH, turns_of
 from pneg.selector.model import Selector
-from pneg.selector.training import Recipe, Step, train
+from pneg.selector.recipe import Recipe, Step
+from pneg.selector.training import train
 
 BACKBONE = "minilm-l6"
 WEIGHTS = 10.6e6

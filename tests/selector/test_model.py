@@ -7,7 +7,6 @@ import transformers
 
 from pneg import Selector, corpora
 from pneg.errors import DataError, ModelError
-from pneg.selector.model import computing
 
 STARTER = list(corpora.read("starter:test"))
 PAIRS = [(d.context, text) for d in STARTER[:12] for text in (*d.positives, *d.negatives["human"])]
@@ -71,15 +70,6 @@ def test_bfloat16_scores_are_near_and_leave_the_model_as_it_was(saved: Path) -> 
     assert coarse.dtype == np.float32
     assert 0 < np.abs(exact - coarse).max() < 0.05
     assert np.array_equal(selector.score(PAIRS), exact)
-
-
-def test_computing_restores_the_attention_after_an_error(backbones: dict[str, Path]) -> None:
-    model = Selector.create(str(backbones["bert"]), device="cpu").model
-    before = model.config._attn_implementation
-    with pytest.raises(RuntimeError), computing(model, "bfloat16"):
-        assert model.config._attn_implementation == "eager"
-        raise RuntimeError
-    assert model.config._attn_implementation == before
 
 
 def test_the_head_depends_on_the_seed_alone(backbones: dict[str, Path]) -> None:

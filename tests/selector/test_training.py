@@ -1,6 +1,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,12 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from pneg import Dialogue, Selector, corpora
+from pneg import Dialogue, Selector, corpora, write
 from pneg.errors import DataError
+from pneg.selector.candidates import Candidates
 from pneg.selector.dropout import FastDropout, Masks
 from pneg.selector.evaluation import evaluate
-from pneg.selector.losses import group_softmax
-from pneg.selector.training import Recipe, Step, train
+from pneg.selector.losses import group_softmax, positive_first, smoothed, soft_labels
+from pneg.selector.recipe import Recipe, Step
+from pneg.selector.steps import TrainingSet
+from pneg.selector.training import train
 
 STARTER = list(corpora.read("starter:test"))
 
@@ -174,3 +179,110 @@ def test_masks_repeat_after_the_same_seed() -> None:
     assert not torch.equal(masks.draw(torch.Size([50]), 0.5), first)
     masks.seed(1, 2)
     assert torch.equal(masks.draw(torch.Size([50]), 0.5), first)
+
+
+def test_losses_by_hand() -> None:
+    scores = torch.tensor([[0.0, np.log(2.0), np.log(5.0)]])  # probabilities 1/8, 2/8, 5/8
+    plain = np.log(8)
+    assert group_softmax(scores).item() == pytest.approx(plain)
+    assert group_softmax(scores, positive_first(scores)).item() == pytest.approx(plain)
+    # the last candidate counts a fifth: 1 of 1 + 2 + 1
+    assert group_softmax(scores, weights=torch.tensor([[1.0, 1.0, 0.2]])).item() == pytest.approx(np.log(4))
+    spread = smoothed(positive_first(scores), 0.3)
+    assert spread.tolist() == [pytest.approx([0.8, 0.1, 0.1])]
+    expected = 0.8 * np.log(8) + 0.1 * np.log(4) + 0.1 * np.log(8 / 5)
+    assert group_softmax(scores, spread).item() == pytest.approx(expected)
+    assert soft_labels(scores).tolist() == [pytest.approx([1 / 8, 2 / 8, 5 / 8])]
+    root = [1, np.sqrt(2), np.sqrt(5)]
+    assert soft_labels(scores, temperature=2.0).tolist() == [pytest.approx([value / sum(root) for value in root])]
+
+
+def test_a_negative_that_counts_little_is_pushed_away_little(backbones: dict[str, Path], tmp_path: Path) -> None:
+    losses = []
+    for number, weights_ in enumerate(({}, {"human": 1e-6})):
+        seen: list[float] = []
+        chosen = recipe(_without_dropout(backbones["bert"], tmp_path / f"b{number}"), weights=weights_, epochs=1)
+        train(STARTER[:10], chosen, tmp_path / f"s{number}", report=lambda step, seen=seen: seen.append(step.loss))
+        losses.append(seen[0])
+    # a fresh head gives all candidates nearly the same score: 11 of them count, or 6
+    assert losses == [pytest.approx(np.log(11), abs=0.05), pytest.approx(np.log(6), abs=0.05)]
+    with pytest.raises(DataError, match="there is a weight for 'bm25', which takes no part; these do: human, random"):
+        train(STARTER[:10], recipe(backbones["bert"], weights={"bm25": 0.5}), tmp_path / "x")
+    with pytest.raises(DataError, match="the weight of human is 0; it must be above 0"):
+        train(STARTER[:10], recipe(backbones["bert"], weights={"human": 0.0}), tmp_path / "x")
+
+
+def test_a_teacher_gives_the_targets(backbones: dict[str, Path], tmp_path: Path) -> None:
+    backbone = _without_dropout(backbones["bert"], tmp_path / "b")
+    chosen = recipe(
+        backbone, epochs=1, batch=10, held_out=0.0, precision="float32", teacher=str(tmp_path / "teacher")
+    )
+    teacher = Selector.create(str(backbones["mpnet"]), device="cpu")  # another architecture, another tokenizer
+    with torch.no_grad():
+        teacher.model.classifier.out_proj.weight.mul_(100)
+    teacher.save(tmp_path / "teacher")
+    seen: list[float] = []
+    train(STARTER[:10], chosen, tmp_path / "s", report=lambda step: seen.append(step.loss))
+    pupil = Selector.create(str(backbone), device="cpu")
+    candidates = Candidates.of(STARTER[:10], ("human",), 4)
+    expected = []
+    for group in range(10):
+        texts = [candidates.responses[number] for number in candidates.draw(group, 0, 0)]
+        pairs = [(STARTER[group].context, text) for text in texts]
+        wanted, got = (torch.from_numpy(selector.score(pairs)) for selector in (teacher, pupil))
+        assert wanted.std() > 0.1
+        expected.append(-(torch.softmax(wanted, 0) * torch.log_softmax(got, 0)).sum().item())
+    assert seen == [pytest.approx(np.mean(expected), abs=1e-4)]
+
+
+@pytest.mark.parametrize("architecture", ["cross", "shared"])
+def test_pieces_of_a_step_hold_each_group_once(architecture: str, backbones: dict[str, Path]) -> None:
+    chosen = recipe(backbones["bert"], batch=8, bucket_tokens=900)
+    candidates = Candidates.of(STARTER[:20], ("human",), 4)
+    selector = Selector.create(str(backbones["bert"]), max_length=96, architecture=architecture, device="cpu")  # type: ignore[arg-type]
+    training = TrainingSet.of(candidates, selector)
+    steps = training.order(chosen, 0)
+    assert sorted(np.concatenate(steps).tolist()) == list(range(20))
+    assert [len(step) for step in steps] == [8, 8, 4]
+    for fewest in (1, 5):
+        pieces = training.pieces(steps[0], chosen, 0, fewest)
+        assert len(pieces) >= fewest
+        assert sum(piece.contexts for piece in pieces) == 8
+        assert all(sorted(piece.packed.pairs.tolist()) == list(range(11 * piece.contexts)) for piece in pieces)
+        assert max(len(piece.packed.input_ids) for piece in pieces) < 2 * 900
+
+
+def test_a_selector_that_gives_all_the_same_score_is_told_of(backbones: dict[str, Path], tmp_path: Path) -> None:
+    steps: list[Step] = []
+    spread = [
+        Dialogue(str(n), ("hello",), (f"yes {n}",), {"human": tuple(f"no {m}" for m in range(5))}) for n in range(20)
+    ]
+    selector = train(spread, recipe(backbones["bert"], learning_rate=1e-9), tmp_path / "s", report=steps.append)
+    assert selector.about["collapsed"]
+    assert [bool(step.warning) for step in steps] == [False, True] * 2
+    assert "the selector has collapsed; lower the learning rate" in steps[1].warning
+    assert not train(STARTER[:24], recipe(backbones["bert"], learning_rate=0.01), tmp_path / "t").about["collapsed"]
+
+
+def test_two_processes_train_what_one_does(backbones: dict[str, Path], tmp_path: Path) -> None:
+    """As `torchrun` starts them, dropout and all."""
+    data = tmp_path / "train.jsonl"
+    write(data, STARTER[:24])
+    command = ["-m", "pneg", "train", str(data), "--adversarial", "human", "--backbone", str(backbones["bert"]),
+               "--batch", "8", "--epochs", "2", "--learning-rate", "1e-3", "--precision", "float32", "--json",
+               "--bucket-tokens", "1500"]  # fmt: skip
+    clean = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    alone = subprocess.run(
+        [sys.executable, *command, "-o", str(tmp_path / "one")], env=clean, capture_output=True, text=True, check=True
+    )
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    both = subprocess.run(
+        [*run, *command, "-o", str(tmp_path / "two")], env=clean, capture_output=True, text=True, check=False
+    )
+    assert both.returncode == 0, both.stderr
+    one, two = json.loads(alone.stdout), json.loads(both.stdout)
+    assert two["processes"] == 2
+    assert two["validation_losses"] == pytest.approx(one["validation_losses"], abs=1e-5)
+    same = [weights(Selector.load(tmp_path / name, "cpu")) for name in ("one", "two")]
+    assert np.abs(same[0] - same[1]).max() < 1e-4
+    assert np.abs(same[0] - weights(Selector.create(str(backbones["bert"]), device="cpu"))).max() > 1e-3

@@ -1,5 +1,10 @@
 """`pneg train`."""
 
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +13,7 @@ import click
 from pneg.cli import options
 
 if TYPE_CHECKING:
-    from pneg.selector.training import Step
+    from pneg.selector.recipe import Step
 
 
 @click.command()
@@ -28,6 +33,26 @@ if TYPE_CHECKING:
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=2e-5, show_default=True)
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Contexts a step.")
 @click.option("--max-length", type=click.IntRange(16), default=128, show_default=True, help="Tokens of a pair.")
+@click.option(
+    "--architecture",
+    type=click.Choice(["cross", "shared"]),
+    default="cross",
+    show_default=True,
+    help="cross reads each pair for itself; shared a context once for all its candidates, some three times faster.",
+)
+@click.option("--smoothing", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Of the labels.")
+@click.option(
+    "--weight", "weights", multiple=True, metavar="SOURCE=X", help="How much its negatives count.  [default: 1]"
+)
+@click.option("--teacher", metavar="SELECTOR", default="", help="Learn its scores instead of the labels.")
+@click.option(
+    "--bucket-tokens",
+    type=click.IntRange(128),
+    default=8192,
+    show_default=True,
+    help="Go through the model at a time, about: memory and speed.",
+)
+@click.option("--log", type=click.Path(path_type=Path), help="Add a JSON object a step to this file.")
 @click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True)
 @options.seed
 @options.limit
@@ -37,65 +62,91 @@ if TYPE_CHECKING:
 def train(
     file: str,
     adversarial: str,
-    backbone: str,
     validation: str | None,
-    epochs: int,
-    learning_rate: float,
-    batch: int,
-    max_length: int,
-    precision: str,
-    seed: int,
+    weights: tuple[str, ...],
+    log: Path | None,
     limit: int | None,
     skip_bad: bool,
     out: Path,
     as_json: bool,
+    **recipe: Any,
 ) -> None:
     """Train a selector on TRAIN: 1 positive, 5 random and 5 adversarial negatives a context.
 
     TRAIN is a file of dialogues in any form that is read. Random negatives are the file's own, or drawn from its
     positives. A training that was stopped goes on from its checkpoint when the same command is given again.
+    Several devices, or machines: torchrun --nproc-per-node N -m pneg train ...
     """
     from pneg.errors import needs
 
     with needs("selector"):
-        from pneg.selector.training import Recipe
+        from pneg.selector.recipe import Recipe
         from pneg.selector.training import train as train_selector
 
-    recipe = Recipe(
-        adversarial=tuple(source.strip() for source in adversarial.split(",")),
-        backbone=backbone,
-        seed=seed,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch=batch,
-        max_length=max_length,
-        precision=precision,
-    )
+    sources = tuple(source.strip() for source in adversarial.split(","))
+    chosen = Recipe(adversarial=sources, weights=dict(map(_weight, weights)), **recipe)
     dialogues = options.Input(file, limit, options.aside_of(skip_bad, out))
     try:
-        with Bar() as bar:
+        with Bar() as bar, Log(log) as lines:
+
+            def report(step: "Step") -> None:
+                bar.step(step)
+                lines.step(step)
+
             selector = train_selector(
                 dialogues,
-                recipe,
+                chosen,
                 out,
                 validation=options.Input(validation) if validation else None,
-                report=bar.step,
+                report=report,
             )
     except KeyboardInterrupt:
         kept = f"the checkpoint is in {out / 'checkpoint'}, give the same command to go on"
         raise click.ClickException(
             f"stopped; {kept if (out / 'checkpoint').exists() else 'nothing was trained yet'}"
         ) from None
-    about = selector.about
-    found = {"out": str(out), **about, **dialogues.summary()}
+    if int(os.environ.get("RANK", "0")) == 0:
+        _report(selector.about, out, dialogues, as_json)
+
+
+def _report(about: dict[str, Any], out: Path, dialogues: options.Input, as_json: bool) -> None:
     losses = ", ".join(f"{loss:.4f}" for loss in about["validation_losses"]) or "none"
     text = (
-        f"a selector on {backbone}, trained on {about['contexts']} contexts -> {out}\n"
+        f"a selector on {about['recipe']['backbone']}, trained on {about['contexts']} contexts -> {out}\n"
         f"validation losses by epoch: {losses}; epoch {about['best_epoch']} kept"
     )
     if short := about["adversarial_filled_up_with_random"]:
         text += f"\n{short} adversarial negatives are missing, random ones were taken in their place"
-    options.report(found, text, as_json)
+    options.report({"out": str(out), **about, **dialogues.summary()}, text, as_json)
+
+
+def _weight(text: str) -> tuple[str, float]:
+    source, _, weight = text.partition("=")
+    try:
+        return source.strip(), float(weight)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no weight; expected SOURCE=X, such as human=0.5") from None
+
+
+class Log:
+    """A JSON object a step, at the end of a file; nothing where there is no file."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._stream = None if file is None else file.open("a", encoding="utf-8")
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+    def step(self, step: "Step") -> None:
+        """Write a step."""
+        if self._stream is not None:
+            found = {name: value for name, value in asdict(step).items() if value not in (None, "")}
+            self._stream.write(json.dumps({"time": round(time.time(), 3), **found}) + "\n")
+            self._stream.flush()
 
 
 class Bar:
@@ -116,6 +167,8 @@ class Bar:
         """Show a step."""
         if self._shown is None:
             self._shown = options.progress(None, step.of, "step")
+        if step.warning:
+            self._shown.write(f"warning: {step.warning}", file=sys.stderr)
         self._shown.set_postfix(loss=f"{step.loss:.3f}", refresh=False)
         self._shown.update(step.number - self._shown.n)
         if step.number == step.of:

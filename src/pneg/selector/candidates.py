@@ -1,7 +1,7 @@
 """Candidates of a context in training: 1 positive, 5 random and 5 adversarial negatives (the paper's section 3.1)."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pneg.dialogue import Dialogue, normalised
@@ -20,6 +20,8 @@ class Group:
     positives: tuple[int, ...]
     random: tuple[int, ...]
     adversarial: tuple[int, ...]
+    sources: tuple[str, ...] = ()
+    """Of the adversarial ones."""
 
 
 @dataclass(slots=True)
@@ -80,16 +82,16 @@ class Candidates:
             raise DataError(f"the dialogue {dialogue.id} has no positive response", "training needs one in each")
         positives = self._number(dialogue.positives)
         own = {self._keys[number] for number in positives}
-        adversarial = dict.fromkeys(
-            number
-            for source in sources
-            for number in self._number(dialogue.negatives.get(source, ()))
-            if self._keys[number] not in own
-        )
+        adversarial: dict[int, str] = {}
+        for source in sources:
+            for number in self._number(dialogue.negatives.get(source, ())):
+                if self._keys[number] not in own:
+                    adversarial.setdefault(number, source)
         drawn = tuple(n for n in self._number(dialogue.negatives.get(RANDOM, ())) if self._keys[n] not in own)
         if sources:
             self.short += max(0, EACH - len(adversarial))
-        self.groups.append(Group(turns_of(dialogue, history), positives, drawn, tuple(adversarial)))
+        turns = turns_of(dialogue, history)
+        self.groups.append(Group(turns, positives, drawn, tuple(adversarial), tuple(adversarial.values())))
         self.pool.extend(positives)
 
     def _number(self, texts: Iterable[str]) -> tuple[int, ...]:
@@ -130,6 +132,12 @@ class Candidates:
                 f"a training set needs more responses, each context has {2 * EACH}",
             )
         return [positive, *drawn, *adversarial]
+
+
+def weights_of(group: Group, drawn: Sequence[int], weights: Mapping[str, float]) -> list[float]:
+    """The weight of each candidate that was drawn for a group, by its source; the positive's is 1."""
+    sources = dict(zip(group.adversarial, group.sources, strict=True))
+    return [1.0, *(weights.get(sources.get(number, RANDOM), 1.0) for number in drawn[1:])]
 
 
 def turns_of(dialogue: Dialogue, history: int) -> tuple[str, ...]:

@@ -1,8 +1,7 @@
-"""The selector: a cross-encoder that scores (context, candidate) pairs."""
+"""The selector: an encoder that scores (context, candidate) pairs."""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,21 @@ import numpy.typing as npt
 from pneg import models
 from pneg.devices import best_device
 from pneg.errors import DataError, ModelError, needs
-from pneg.selector.tokens import PairTokenizer, Ragged, Tokens, buckets
+from pneg.selector.packing import Architecture, Packed, Packer
+from pneg.selector.tokens import PairTokenizer, Ragged
 
 with needs("selector"):
     import torch
     import transformers
 
+    from pneg.selector import encoder
+
 MARK = "selector.json"
 """The file that makes a folder a selector."""
 SCORING_TOKENS = 4096
-"""Tokens in a batch when nothing is kept for a backward pass."""
+"""Tokens in a batch when nothing is kept for a backward pass, about."""
+SLACK = 0.85
+"""Of rows in a block, where fewer and larger ones pay: see `Packer`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,14 @@ class Selector:
         model: a sequence classifier of `transformers` with one label.
         pairs: how pairs become tokens.
         history: turns of a context that are read, counted from the last.
+        architecture: `cross` reads each pair for itself, `shared` a context once for all its candidates.
         about: what it was trained on and how it scored, as in `selector.json`.
     """
 
     model: Any
     pairs: PairTokenizer
     history: int = 4
+    architecture: Architecture = "cross"
     about: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -58,6 +64,7 @@ class Selector:
         seed: int = 0,
         max_length: int = 128,
         history: int = 4,
+        architecture: Architecture = "cross",
         device: str | None = None,
     ) -> "Selector":
         """A selector with a fresh head on a pre-trained encoder.
@@ -67,14 +74,32 @@ class Selector:
             seed: of the head.
             max_length: tokens of a pair.
             history: turns that are read.
+            architecture: `cross` or `shared`.
             device: by default the best there is.
 
         Raises:
-            ModelError: when the backbone cannot be found or is no encoder for pairs.
+            ModelError: when the backbone cannot be found, is no encoder for pairs, or cannot do what is asked.
         """
         torch.manual_seed(seed)
         model, tokenizer = _from_folder(models.local_folder(backbone))
-        return cls(model.to(device or best_device()).eval(), PairTokenizer(tokenizer, max_length), history)
+        selector = cls(model, PairTokenizer(tokenizer, max_length), history, architecture)
+        selector._check(backbone)
+        model.to(device or best_device()).eval()
+        return selector
+
+    def _check(self, backbone: str) -> None:
+        if self.architecture == "shared" and not encoder.known(self.model):
+            families = ", ".join(encoder.FAMILIES)
+            raise ModelError(
+                f"{backbone} is a {self.model.config.model_type}: the shared architecture is there for {families}; "
+                "take one of these, or the architecture cross"
+            )
+        room = encoder.most_tokens(self.model)
+        longest = self.packer.longest
+        if longest > room:
+            raise ModelError(
+                f"{backbone} reads {room} tokens at most, and pairs may have {longest}; lower the maximum length"
+            )
 
     @classmethod
     def load(cls, folder: str | Path, device: str | None = None) -> "Selector":
@@ -92,7 +117,9 @@ class Selector:
             raise ModelError(f"{mark} is broken: {error}") from error
         model, tokenizer = _from_folder(Path(folder))
         pairs = PairTokenizer(tokenizer, settings["max_length"])
-        return cls(model.to(device or best_device()).eval(), pairs, settings["history"], settings["about"])
+        architecture: Architecture = settings.get("architecture", "cross")
+        model.to(device or best_device()).eval()
+        return cls(model, pairs, settings["history"], architecture, settings["about"])
 
     def save(self, folder: str | Path, card: str = "") -> None:
         """Write the selector so that it loads here, in `transformers` and in `sentence_transformers`.
@@ -115,6 +142,7 @@ class Selector:
             "between_turns": self.pairs.between_turns,
             "history": self.history,
             "max_length": self.pairs.max_length,
+            "architecture": self.architecture,
             "about": self.about,
         }
         (folder / MARK).write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -155,29 +183,24 @@ class Selector:
         self, contexts: Ragged, responses: Ragged, numbers: Sequence[tuple[int, int]], precision: str
     ) -> npt.NDArray[np.float32]:
         """As `score`, for texts that are tokens already; `numbers` says which context and response make a pair."""
-        lengths = [
-            self.pairs.length(int(contexts.lengths[context]), int(responses.lengths[response]))
-            for context, response in numbers
-        ]
-        scores = np.zeros(len(numbers), dtype=np.float32)
-        with torch.inference_mode(), computing(self.model, precision):
-            for bucket in buckets(lengths, SCORING_TOKENS):
-                chosen = [(contexts[numbers[n][0]], responses[numbers[n][1]]) for n in bucket]
-                scores[bucket] = self.logits(chosen).float().cpu().numpy()
-        return scores
+        pairs, again = np.unique(np.asarray(numbers, dtype=np.int64), axis=0, return_inverse=True)
+        scores = np.zeros(len(pairs), dtype=np.float32)
+        with torch.inference_mode(), computing(self.device, precision):
+            for chosen in self.packer.batches(contexts, responses, pairs, SCORING_TOKENS):
+                found = self.scores(self.packer.pack(contexts, responses, pairs[chosen]))
+                scores[chosen] = found.float().cpu().numpy()
+        return scores[again]
 
-    def logits(self, pairs: Sequence[tuple[Tokens, Tokens]]) -> torch.Tensor:
-        """The model's output for pairs of token arrays, shape (pairs,)."""
-        batch = self.pairs.batch(pairs)
-        inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-        if batch.token_type_ids is not None:
-            inputs["token_type_ids"] = batch.token_type_ids
-        tensors = {
-            name: torch.from_numpy(array).to(self.device, torch.long, non_blocking=True)
-            for name, array in inputs.items()
-        }
-        logits: torch.Tensor = self.model(**tensors).logits
-        return logits.squeeze(-1)
+    @property
+    def packer(self) -> Packer:
+        """What makes batches for this selector, on the device it is on."""
+        exact = self.device.type == "cpu" and encoder.known(self.model)
+        return Packer(self.pairs, self.architecture, 1.0 if exact else SLACK)
+
+    def scores(self, packed: Packed) -> torch.Tensor:
+        """The model's output for a batch, shape (pairs,), in the order in which the pairs were packed."""
+        places = torch.from_numpy(packed.places)
+        return encoder.forward(self.model, packed)[places.to(self.device, non_blocking=True)]
 
     def rank(self, context: Sequence[str], candidates: Sequence[str], *, precision: str = "float32") -> list[Ranked]:
         """Candidates for a context, best first; candidates of equal score keep their order.
@@ -197,24 +220,9 @@ class Selector:
         return [Ranked(candidates[place], float(scores[place]), int(place)) for place in order]
 
 
-@contextmanager
-def computing(model: Any, precision: str) -> Iterator[None]:
-    """The context in which a model's forward passes run in `precision`, with the attention that is fastest there.
-
-    On a processor PyTorch's fused attention beats plain matrix products in `float32` and loses to them, by a
-    factor of five for short texts, in `bfloat16`.
-    """
-    device = next(iter(model.parameters())).device.type
-    low = precision == "bfloat16"
-    attention = model.config._attn_implementation
-    if device == "cpu" and attention == "sdpa" and low:
-        model.set_attn_implementation("eager")
-    try:
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=low):
-            yield
-    finally:
-        if model.config._attn_implementation != attention:
-            model.set_attn_implementation(attention)
+def computing(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which forward passes run in `precision`, `float32` or `bfloat16`."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def _from_folder(folder: Path) -> tuple[Any, Any]:

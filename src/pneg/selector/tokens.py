@@ -1,6 +1,6 @@
 """From texts to token numbers: each text is tokenised once, pairs are put together from the parts."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,26 +96,26 @@ class PairTokenizer:
         np.cumsum([len(array) for array in arrays], out=starts[1:])
         return Ragged(np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int32), starts)
 
-    def lengths(self, context: int, response: int) -> tuple[int, int]:
-        """How many tokens of a context and a response of these lengths are kept."""
+    def kept(
+        self, context: npt.NDArray[np.int64], response: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """How many tokens of contexts and responses of these lengths are kept, each of shape (pairs,)."""
         room = self.max_length - self.specials
-        if context + response <= room:
-            return context, response
-        short = min(context, response)
-        long = max(short, room - short)
-        if short > room // 2:
-            short, long = room // 2, room - room // 2
-        return (short, long) if context <= response else (long, short)
+        short = np.minimum(np.minimum(context, response), room // 2)
+        long = np.minimum(np.maximum(context, response), room - short)
+        shorter = context <= response
+        return np.where(shorter, short, long), np.where(shorter, long, short)
 
     def length(self, context: int, response: int) -> int:
         """Tokens of the pair made of a context and a response of these lengths."""
-        return sum(self.lengths(context, response)) + self.specials
+        first, second = self.kept(np.array([context]), np.array([response]))
+        return int(first[0] + second[0]) + self.specials
 
     def batch(self, pairs: Iterable[tuple[Tokens, Tokens]]) -> Pairs:
         """Put pairs of token arrays together and pad them to the longest."""
         rows, seconds = [], []
         for context, response in pairs:
-            first, second = self.lengths(len(context), len(response))
+            first, second = (int(kept[0]) for kept in self.kept(np.array([len(context)]), np.array([len(response)])))
             rows.append(
                 np.concatenate(
                     (
@@ -136,29 +136,3 @@ class PairTokenizer:
             mask[place, : len(row)] = 1
             types[place, len(row) - second : len(row)] = 1
         return Pairs(ids, mask, types if self.has_types else None)
-
-
-def buckets(
-    lengths: npt.ArrayLike, tokens: int, slack: float = 0.85, fewest: int = 8
-) -> Iterator[npt.NDArray[np.int64]]:
-    """Split pairs into batches of like length, longest first, so that little is padding.
-
-    Args:
-        lengths: tokens of each pair, shape (pairs,).
-        tokens: most tokens in a batch, padding included (a single pair may have more).
-        slack: a batch ends before a pair shorter than this share of its longest...
-        fewest: ...if it has this many pairs already.
-
-    Yields:
-        Numbers of pairs; together each once.
-    """
-    sizes = np.asarray(lengths)
-    order = np.argsort(-sizes, kind="stable")
-    start = 0
-    for place in range(1, len(order) + 1):
-        longest, count = sizes[order[start]], place - start
-        if place == len(order) or (
-            (count + 1) * longest > tokens or (count >= fewest and sizes[order[place]] < slack * longest)
-        ):
-            yield order[start:place]
-            start = place

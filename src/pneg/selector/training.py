@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,74 +19,24 @@ from pneg.devices import best_precision
 from pneg.dialogue import Dialogue
 from pneg.errors import DataError, needs
 from pneg.selector import checkpoint
-from pneg.selector.candidates import EACH, Candidates
+from pneg.selector.candidates import RANDOM, Candidates
 from pneg.selector.card import model_card
 from pneg.selector.dropout import Masks, install
-from pneg.selector.losses import group_softmax
+from pneg.selector.losses import group_softmax, positive_first, smoothed, soft_labels
 from pneg.selector.model import MARK, Selector, computing
-from pneg.selector.tokens import Ragged, buckets
+from pneg.selector.processes import Processes
+from pneg.selector.recipe import Recipe, Step
+from pneg.selector.steps import OF_A_GROUP, Piece, TrainingSet, ahead
 
 with needs("selector"):
     import torch
 
-POOL = 16
-"""Batches that are sorted by length together, then shuffled."""
 VALIDATION = -1
 """The epoch whose draws the validation candidates are: the same after every epoch."""
 SAVE_EVERY = 300.0
 """Seconds between checkpoints inside an epoch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a selector is trained; the defaults are the paper's (section 3.1 and Appendix A).
-
-    Dropout is the backbone's own, but for the attention's, which is 0.
-
-    Attributes:
-        adversarial: sources of the adversarial negatives; `random` stands for five more random ones.
-        backbone: a hub name, a folder, or a name in `pneg.models.MIRRORED`.
-        seed: of the head, the order and the draws.
-        epochs: passes over the contexts.
-        learning_rate: Adam's, reached after `warmup` and then falling to 0 in a straight line.
-        warmup: share of the steps in which the learning rate rises.
-        batch: contexts a step.
-        max_length: tokens of a pair.
-        history: turns of a context that are read.
-        held_out: share of the contexts kept for the validation loss where no validation set is given.
-        precision: `float32`, `bfloat16`, or `auto` for what the device is fast at.
-        bucket_tokens: tokens that go through the model at a time; speed, not the result, depends on it.
-    """
-
-    adversarial: tuple[str, ...] = ("prompted",)
-    backbone: str = "minilm-l6"
-    seed: int = 0
-    epochs: int = 3
-    learning_rate: float = 2e-5
-    warmup: float = 0.1
-    batch: int = 16
-    max_length: int = 128
-    history: int = 4
-    held_out: float = 0.05
-    precision: str = "auto"
-    bucket_tokens: int = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What is reported after each step.
-
-    Attributes:
-        number: of the step, from 1.
-        of: steps in all.
-        loss: of the training batch.
-        validation: the validation loss, where an epoch ended here.
-    """
-
-    number: int
-    of: int
-    loss: float
-    validation: float | None = None
+COLLAPSED = 0.01
+"""Scores of a context's candidates that differ by less, on average over an epoch, tell nothing."""
 
 
 def train(
@@ -101,7 +51,8 @@ def train(
     """Train a selector and write it to `folder`.
 
     A run that was stopped goes on from its checkpoint when it is called again with the same data and recipe,
-    and ends with the same weights as an unbroken one.
+    and ends with the same weights as an unbroken one. Where `torchrun` started several processes they share every
+    step; the first of them reports and writes.
 
     Args:
         dialogues: the training set.
@@ -119,15 +70,31 @@ def train(
     folder = Path(folder)
     if (folder / MARK).exists():
         raise DataError("it holds a finished selector", "choose another folder, or delete it", file=folder)
+    recipe.check({*recipe.adversarial, RANDOM})
     training, held_out = _split(list(dialogues), recipe, None if validation is None else list(validation))
     candidates = Candidates.of(training, recipe.adversarial, recipe.history)
+    processes = Processes.join(device)
     selector = Selector.create(
-        recipe.backbone, seed=recipe.seed, max_length=recipe.max_length, history=recipe.history, device=device
+        recipe.backbone,
+        seed=recipe.seed,
+        max_length=recipe.max_length,
+        history=recipe.history,
+        architecture=recipe.architecture,
+        device=processes.device,
     )
     checks = None
     if held_out:
         checks = Candidates.of(held_out, recipe.adversarial, recipe.history, others=training)
-    run = _Run(selector, recipe, candidates, checks, report)
+    teacher = Selector.load(recipe.teacher, processes.device) if recipe.teacher else None
+    run = _Run(
+        selector,
+        recipe,
+        TrainingSet.of(candidates, selector, teacher),
+        TrainingSet.of(checks, selector) if checks else None,
+        teacher,
+        processes,
+        report if processes.first else lambda _: None,
+    )
     saved = checkpoint.Checkpoint(folder, {"recipe": asdict(recipe), "data": _digest([*training, *held_out])})
     started = time.monotonic()
     with _stopping() as stop:
@@ -140,12 +107,16 @@ def train(
         "adversarial_filled_up_with_random": candidates.short,
         "validation_losses": run.validation_losses,
         "best_epoch": run.best_epoch,
+        "collapsed": run.collapsed,
         "precision": run.precision,
         "device": selector.device.type,
+        "processes": processes.count,
         "seconds_of_last_session": round(time.monotonic() - started, 1),
     }
-    selector.save(folder, model_card(selector.about))
-    saved.remove()
+    if processes.first:
+        selector.save(folder, model_card(selector.about))
+        saved.remove()
+    processes.wait()
     return selector
 
 
@@ -190,32 +161,6 @@ def _stopping() -> Iterator[threading.Event]:
             signal.signal(number, old)
 
 
-@dataclass(slots=True)
-class _Set:
-    """A set of groups with its texts as tokens."""
-
-    candidates: Candidates
-    contexts: Ragged
-    responses: Ragged
-
-    @classmethod
-    def of(cls, candidates: Candidates, selector: Selector) -> "_Set":
-        pairs = selector.pairs
-        contexts = pairs.encode([pairs.join(group.context) for group in candidates.groups])
-        return cls(candidates, contexts, pairs.encode(candidates.responses))
-
-    def order(self, recipe: Recipe, epoch: int) -> list[npt.NDArray[np.int64]]:
-        """The batches of an epoch: shuffled, groups of like length together."""
-        generator = np.random.default_rng([recipe.seed, 1, epoch])
-        shuffled = generator.permutation(len(self.contexts))
-        batches = []
-        for start in range(0, len(shuffled), POOL * recipe.batch):
-            pool = shuffled[start : start + POOL * recipe.batch]
-            pool = pool[np.argsort(self.contexts.lengths[pool], kind="stable")]
-            batches += [pool[place : place + recipe.batch] for place in range(0, len(pool), recipe.batch)]
-        return [batches[place] for place in generator.permutation(len(batches))]
-
-
 class _Run:
     """A training in progress: what a checkpoint holds, and how it goes on."""
 
@@ -223,26 +168,31 @@ class _Run:
         self,
         selector: Selector,
         recipe: Recipe,
-        training: Candidates,
-        validation: Candidates | None,
+        training: TrainingSet,
+        validation: TrainingSet | None,
+        teacher: Selector | None,
+        processes: Processes,
         report: Callable[[Step], None],
     ) -> None:
-        self.selector, self.recipe, self.report = selector, recipe, report
+        self.selector, self.recipe, self.report, self.processes = selector, recipe, report, processes
+        self.training, self.validation, self.teacher = training, validation, teacher
         self.precision = recipe.precision
         if recipe.precision == "auto":
             self.precision = best_precision(selector.device)
         self.masks = Masks()
         if selector.device.type == "cpu":
             install(selector.model, self.masks)
-        self.training = _Set.of(training, selector)
-        self.validation = None if validation is None else _Set.of(validation, selector)
-        self.optimiser = torch.optim.Adam(selector.model.parameters(), lr=recipe.learning_rate, fused=True)
-        self.steps_an_epoch = math.ceil(len(training.groups) / recipe.batch)
+        self.parameters = [value for value in selector.model.parameters() if value.requires_grad]
+        self.optimiser = torch.optim.Adam(self.parameters, lr=recipe.learning_rate, fused=True)
+        self.steps_an_epoch = math.ceil(len(training.candidates.groups) / recipe.batch)
         self.steps = self.steps_an_epoch * recipe.epochs
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self._rate)
         self.done = 0
         self.validation_losses: list[float] = []
         self.best: dict[str, torch.Tensor] = {}
+        self.collapsed = False
+        self._untold: tuple[int, float | torch.Tensor, torch.Tensor] | None = None
+        self._spreads: list[float] = []
 
     def _rate(self, step: int) -> float:
         rising = max(1, round(self.recipe.warmup * self.steps))
@@ -255,61 +205,131 @@ class _Run:
 
     def go(self, saved: checkpoint.Checkpoint, stop: threading.Event) -> None:
         """Train from the checkpoint, or from the start, to the end."""
-        torch.manual_seed(self.recipe.seed)
         state = saved.load(self.selector.device)
         if state is not None:
             self._restore(state)
         last_saved = time.monotonic()
         for epoch in range(self.done // self.steps_an_epoch, self.recipe.epochs):
-            batches = self.training.order(self.recipe, epoch)
-            for batch in batches[self.done - epoch * self.steps_an_epoch :]:
-                loss = self._step(batch, epoch)
+            order = self.training.order(self.recipe, epoch)[self.done - epoch * self.steps_an_epoch :]
+            for pieces in ahead(self._pieces(self.training, groups, epoch) for groups in order):
+                stopped = self._tell()  # of the last step, while the device works on
+                rate = self.schedule.get_last_lr()[0]
+                found = self._step(pieces, stop.is_set())
                 self.done += 1
+                self._untold = (self.done, rate, found)
                 ended = self.done % self.steps_an_epoch == 0
-                validation = self._validate() if ended else None
-                self.report(Step(self.done, self.steps, loss, validation))
-                if stop.is_set() or ended or time.monotonic() - last_saved > SAVE_EVERY:
-                    saved.save(self._state())
+                if self.processes.count == 1:
+                    stopped = stop.is_set()
+                if stopped or ended or time.monotonic() - last_saved > SAVE_EVERY:
+                    told = self._told(self._validate() if ended else None, ended)
+                    if self.processes.first:
+                        saved.save(self._state())
                     last_saved = time.monotonic()
-                if stop.is_set() and self.done < self.steps:
+                    self.report(told)
+                if stopped and self.done < self.steps:
                     raise KeyboardInterrupt
 
-    def _step(self, batch: npt.NDArray[np.int64], epoch: int) -> float:
+    def _pieces(self, of: TrainingSet, groups: npt.NDArray[np.int64], epoch: int) -> list[Piece]:
+        return of.pieces(groups, self.recipe, epoch, self.processes.count)
+
+    def _mine(self, pieces: Sequence[Piece]) -> Iterator[tuple[int, Piece]]:
+        """The pieces that this process works on, with their numbers."""
+        yield from list(enumerate(pieces))[self.processes.number :: self.processes.count]
+
+    def _step(self, pieces: Sequence[Piece], stopping: bool) -> torch.Tensor:
+        """Do a step.
+
+        Returns:
+            The loss, the spread of the scores, and how many processes want to stop; on the device, so that nothing
+            waits for it.
+        """
         self.selector.model.train()
-        self.masks.seed(self.recipe.seed, self.done)
-        with computing(self.selector.model, self.precision):
-            scores = self._scores(self.training, batch, epoch)
-        loss = group_softmax(scores)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        contexts = sum(piece.contexts for piece in pieces)
+        found = torch.zeros(3, device=self.selector.device)
+        found[2] = float(stopping)
+        for number, piece in self._mine(pieces):
+            self._seed(number)
+            with computing(self.selector.device, self.precision):
+                scores = self._scores(self.selector, piece)
+            loss = self._loss(scores, piece) * (piece.contexts / contexts)
+            loss.backward()  # type: ignore[no-untyped-call]
+            spread = scores.detach().float().std(1).mean() * (piece.contexts / contexts)
+            found[:2] += torch.stack([loss.detach(), spread])
+        for parameter in self.parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        self.processes.add_up([*(cast(torch.Tensor, value.grad) for value in self.parameters), found])
         self.optimiser.step()
         self.schedule.step()
-        return loss.item()
+        self.optimiser.zero_grad(set_to_none=True)
+        return found
 
-    def _scores(self, of: _Set, batch: npt.NDArray[np.int64], epoch: int) -> torch.Tensor:
-        """Scores of a batch's candidates, shape (contexts, candidates), bucket by bucket."""
-        pairs = [
-            (of.contexts[group], of.responses[number])
-            for group in batch.tolist()
-            for number in of.candidates.draw(group, self.recipe.seed, epoch)
-        ]
-        lengths = [self.selector.pairs.length(len(context), len(response)) for context, response in pairs]
-        chosen = list(buckets(lengths, self.recipe.bucket_tokens))
-        parts = [self.selector.logits([pairs[n] for n in bucket]).float() for bucket in chosen]
-        back = np.argsort(np.concatenate(chosen))
-        ordered = torch.cat(parts)[torch.from_numpy(back).to(parts[0].device)]
-        return ordered.view(len(batch), 1 + 2 * EACH)
+    def _seed(self, piece: int) -> None:
+        """Make dropout depend on the step and the piece alone, whatever process does it and whenever."""
+        self.masks.seed(self.recipe.seed, self.done, piece)
+        if self.selector.device.type != "cpu":
+            torch.manual_seed(hash((self.recipe.seed, self.done, piece)))
+
+    def _scores(self, selector: Selector, piece: Piece) -> torch.Tensor:
+        """Scores of a piece's candidates, shape (contexts, candidates)."""
+        packed = piece.packed if selector is self.selector or piece.taught is None else piece.taught
+        return selector.scores(packed).view(piece.contexts, OF_A_GROUP)
+
+    def _loss(self, scores: torch.Tensor, piece: Piece) -> torch.Tensor:
+        targets = weights = None
+        if self.teacher is not None:
+            with torch.inference_mode(), computing(self.selector.device, self.precision):
+                targets = soft_labels(self._scores(self.teacher, piece))
+            targets = targets.clone()
+        if self.recipe.smoothing:
+            targets = smoothed(positive_first(scores) if targets is None else targets, self.recipe.smoothing)
+        if piece.weights is not None:
+            weights = torch.from_numpy(piece.weights).to(scores.device, non_blocking=True)
+        return group_softmax(scores, targets, weights)
+
+    def _tell(self) -> bool:
+        """Report the last step, if that has not been done.
+
+        Returns:
+            Whether a process wants to stop.
+        """
+        if self._untold is None:
+            return False
+        stopping = bool(self._untold[2][2] > 0)
+        self.report(self._told())
+        return stopping
+
+    def _told(self, validation: float | None = None, ended: bool = False) -> Step:
+        """What there is to report of the last step."""
+        assert self._untold is not None
+        (number, rate, found), self._untold = self._untold, None
+        loss, spread, _ = found.tolist()
+        self._spreads.append(spread)
+        warning = ""
+        if ended:
+            mean = sum(self._spreads) / len(self._spreads)
+            if mean < COLLAPSED:
+                self.collapsed = True
+                warning = (
+                    f"the scores of a context's candidates differ by {mean:.4f} on average: the selector has "
+                    "collapsed; lower the learning rate, or look whether negatives differ from positives at all"
+                )
+            self._spreads = []
+        return Step(number, self.steps, loss, spread, float(rate), validation, warning)
 
     def _validate(self) -> float | None:
         if self.validation is None:
             return None
         self.selector.model.eval()
-        total, groups = 0.0, np.arange(len(self.validation.contexts))
-        with torch.inference_mode(), computing(self.selector.model, self.precision):
-            for start in range(0, len(groups), self.recipe.batch):
-                batch = groups[start : start + self.recipe.batch]
-                total += float(group_softmax(self._scores(self.validation, batch, VALIDATION))) * len(batch)
-        loss = total / len(groups)
+        total = torch.zeros(1, device=self.selector.device)
+        groups = np.arange(len(self.validation.candidates.groups))
+        batches = np.split(groups, range(self.recipe.batch, len(groups), self.recipe.batch))
+        with torch.inference_mode(), computing(self.selector.device, self.precision):
+            for pieces in ahead(self._pieces(self.validation, batch, VALIDATION) for batch in batches):
+                for _, piece in self._mine(pieces):
+                    total += group_softmax(self._scores(self.selector, piece)) * piece.contexts
+        self.processes.add_up([total])
+        loss = total.item() / len(groups)
         if not self.validation_losses or loss < min(self.validation_losses):
             self.best = {name: value.detach().clone() for name, value in self.selector.model.state_dict().items()}
         self.validation_losses.append(loss)
@@ -329,16 +349,14 @@ class _Run:
             "schedule": self.schedule.state_dict(),
             "best": self.best,
             "validation_losses": self.validation_losses,
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "spreads": self._spreads,
+            "collapsed": self.collapsed,
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.done, self.best = state["done"], state["best"]
         self.validation_losses = state["validation_losses"]
+        self._spreads, self.collapsed = state["spreads"], state["collapsed"]
         self.selector.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
-        torch.set_rng_state(state["random"].cpu())
-        if state["random_cuda"]:
-            torch.cuda.set_rng_state_all([value.cpu() for value in state["random_cuda"]])

@@ -18,7 +18,8 @@ from pneg.negatives import Prompted, add
 from pneg.negatives.journal import Journal
 from pneg.selector.evaluation import evaluate
 from pneg.selector.model import Selector
-from pneg.selector.training import Recipe, Step, train
+from pneg.selector.recipe import Recipe, Step
+from pneg.selector.training import train
 
 SETS = ("random", "human")
 SOURCES = ("random", "prompted")

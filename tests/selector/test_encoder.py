@@ -1,0 +1,113 @@
+"""The packed forward pass gives what `transformers` gives, and shared contexts what they promise."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from pneg import Selector, corpora
+from pneg.errors import ModelError
+from pneg.selector import encoder
+from pneg.selector.packing import Packer
+
+STARTER = list(corpora.read("starter:test"))
+PAIRS = [(d.context, text) for d in STARTER[:12] for text in (*d.positives, *d.negatives["human"])]
+
+
+def made(folder: Path, **options: object) -> Selector:
+    """A selector whose random weights are not so small that all scores are alike."""
+    selector = Selector.create(str(folder), seed=3, max_length=48, device="cpu", **options)  # type: ignore[arg-type]
+    with torch.no_grad():
+        for parameter in selector.model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * 0.1)
+    return selector
+
+
+def test_gradients_are_those_of_transformers(backbone: Path) -> None:
+    selector = made(backbone)
+    tokenizer = selector.pairs.tokenizer
+    joined = [selector.pairs.join(turns[-4:]) for turns, _ in PAIRS[:20]]
+    inputs = tokenizer(
+        joined, [text for _, text in PAIRS[:20]], padding=True, truncation=True, max_length=48, return_tensors="pt"
+    )
+    weights = torch.linspace(-1, 1, 20)
+    (selector.model(**inputs).logits.squeeze(-1) * weights).sum().backward()
+    expected = {
+        name: value.grad.clone() for name, value in selector.model.named_parameters() if value.grad is not None
+    }
+    selector.model.zero_grad()
+
+    contexts, responses = selector.pairs.encode(joined), selector.pairs.encode([text for _, text in PAIRS[:20]])
+    numbers = np.array([(n, n) for n in range(20)])
+    packed = selector.packer.pack(contexts, responses, numbers)
+    (selector.scores(packed) * weights).sum().backward()
+    assert len(expected) > 30
+    for name, parameter in selector.model.named_parameters():
+        if name in expected:
+            assert parameter.grad is not None, name
+            assert torch.allclose(parameter.grad, expected[name], atol=1e-4), name
+
+
+def test_a_shared_score_depends_on_no_other_candidate(backbone: Path) -> None:
+    selector = made(backbone, architecture="shared")
+    together = selector.score(PAIRS)
+    assert together.std() > 1e-3
+    alone = np.array([selector.score([pair])[0] for pair in PAIRS[:24]])
+    assert np.abs(together[:24] - alone).max() < 1e-5
+    assert np.abs(selector.score(PAIRS[::-1])[::-1] - together).max() < 1e-5
+
+
+def test_a_shared_score_depends_on_the_context_and_the_candidate(backbone: Path) -> None:
+    selector = made(backbone, architecture="shared")
+    [(turns, text), *_] = PAIRS
+    changed = [(turns, text), ((*turns[:-1], "Something else."), text), (turns, "Something else.")]
+    one, other_context, other_text = selector.score(changed)
+    assert abs(one - other_context) > 1e-3
+    assert abs(one - other_text) > 1e-3
+
+
+def test_more_candidates_than_fit_a_row_are_scored_the_same(backbones: dict[str, Path]) -> None:
+    selector = made(backbones["bert"], architecture="shared")
+    texts = [f"{text} {n}" for n in range(20) for text in STARTER[0].positives]
+    context = STARTER[0].context
+    scores = selector.score([(context, text) for text in texts])
+    assert np.abs(scores[-5:] - selector.score([(context, text) for text in texts[-5:]])).max() < 1e-5
+
+
+def test_blocks_with_padding_give_the_same_scores(backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for architecture in ("cross", "shared"):
+        selector = made(backbone, architecture=architecture)
+        exact = selector.score(PAIRS)
+        with monkeypatch.context() as patch:
+            patch.setattr(Selector, "packer", property(lambda self: Packer(self.pairs, self.architecture, 0.6)))
+            assert np.abs(selector.score(PAIRS) - exact).max() < 1e-5
+
+
+def test_a_backbone_that_is_not_known_runs_as_transformers_has_it(backbones: dict[str, Path], tmp_path: Path) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(backbones["bert"])
+    config = transformers.DistilBertConfig(dim=32, n_layers=2, n_heads=2, hidden_dim=64, vocab_size=len(tokenizer))
+    transformers.DistilBertModel(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    selector = made(tmp_path)
+    assert not encoder.known(selector.model)
+    together = selector.score(PAIRS)
+    assert np.abs(together[:6] - np.array([selector.score([pair])[0] for pair in PAIRS[:6]])).max() < 1e-5
+    with pytest.raises(ModelError, match="distilbert: the shared architecture is there for bert, electra"):
+        made(tmp_path, architecture="shared")
+
+
+def test_a_length_that_the_backbone_has_no_positions_for_is_refused(backbones: dict[str, Path]) -> None:
+    with pytest.raises(ModelError, match="reads 158 tokens at most, and pairs may have 159"):
+        Selector.create(str(backbones["bert"]), max_length=159)
+    with pytest.raises(ModelError, match="reads 158 tokens at most, and pairs may have 165"):
+        Selector.create(str(backbones["bert"]), max_length=110, architecture="shared")
+
+
+def test_it_saves_and_loads_its_architecture(backbones: dict[str, Path], tmp_path: Path) -> None:
+    selector = made(backbones["bert"], architecture="shared")
+    selector.save(tmp_path / "s")
+    loaded = Selector.load(tmp_path / "s", device="cpu")
+    assert loaded.architecture == "shared"
+    assert np.array_equal(loaded.score(PAIRS[:10]), selector.score(PAIRS[:10]))
