@@ -219,7 +219,7 @@ def test_a_teacher_gives_the_targets(backbones: dict[str, Path], tmp_path: Path)
     )
     teacher = Selector.create(str(backbones["mpnet"]), device="cpu")  # another architecture, another tokenizer
     with torch.no_grad():
-        teacher.model.classifier.out_proj.weight.mul_(100)
+        teacher.model.classifier.out_proj.weight.mul_(1e5)
     teacher.save(tmp_path / "teacher")
     seen: list[float] = []
     train(STARTER[:10], chosen, tmp_path / "s", report=lambda step: seen.append(step.loss))
