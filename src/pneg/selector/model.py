@@ -1,6 +1,5 @@
 """The selector: a cross-encoder that scores (context, candidate) pairs."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,26 +11,18 @@ import numpy.typing as npt
 
 from pneg import models
 from pneg.devices import best_device
-from pneg.errors import DataError, ModelError, needs
+from pneg.errors import ModelError, needs
+from pneg.selector import ranking
+from pneg.selector.ranking import MARK as MARK
+from pneg.selector.ranking import Ranked as Ranked
 from pneg.selector.tokens import PairTokenizer, Ragged, Tokens, buckets
 
 with needs("selector"):
     import torch
     import transformers
 
-MARK = "selector.json"
-"""The file that makes a folder a selector."""
 SCORING_TOKENS = 4096
 """Tokens in a batch when nothing is kept for a backward pass."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """A candidate with its score; `index` is its place among the candidates as they were given."""
-
-    candidate: str
-    score: float
-    index: int
 
 
 @dataclass(slots=True)
@@ -43,12 +34,14 @@ class Selector:
         pairs: how pairs become tokens.
         history: turns of a context that are read, counted from the last.
         about: what it was trained on and how it scored, as in `selector.json`.
+        calibration: what `pneg calibrate` found; None where it was not run.
     """
 
     model: Any
     pairs: PairTokenizer
     history: int = 4
     about: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, Any] | None = None
 
     @classmethod
     def create(
@@ -83,16 +76,14 @@ class Selector:
         Raises:
             ModelError: when the folder holds none.
         """
-        mark = Path(folder) / MARK
-        try:
-            settings = json.loads(mark.read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise ModelError(f"{folder} holds no selector ({MARK} is not there); pneg train makes one") from error
-        except ValueError as error:
-            raise ModelError(f"{mark} is broken: {error}") from error
+        settings = ranking.settings(folder)
+        if ranking.is_exported(settings):
+            raise ModelError(f"{folder} holds an exported selector; pneg.selector.ranking.load loads either kind")
         model, tokenizer = _from_folder(Path(folder))
         pairs = PairTokenizer(tokenizer, settings["max_length"])
-        return cls(model.to(device or best_device()).eval(), pairs, settings["history"], settings["about"])
+        loaded = cls(model.to(device or best_device()).eval(), pairs, settings["history"], settings["about"])
+        loaded.calibration = settings.get("calibration")
+        return loaded
 
     def save(self, folder: str | Path, card: str = "") -> None:
         """Write the selector so that it loads here, in `transformers` and in `sentence_transformers`.
@@ -116,8 +107,14 @@ class Selector:
             "history": self.history,
             "max_length": self.pairs.max_length,
             "about": self.about,
+            "calibration": self.calibration,
         }
-        (folder / MARK).write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        ranking.write_settings(folder, settings)
+
+    @property
+    def temperature(self) -> float | None:
+        """What scores are divided by before they become probabilities; None where it was not calibrated."""
+        return ranking.temperature_of(self.calibration)
 
     @property
     def device(self) -> torch.device:
@@ -138,18 +135,7 @@ class Selector:
         """
         if not pairs:
             return np.zeros(0, dtype=np.float32)
-        contexts: dict[str, int] = {}
-        responses: dict[str, int] = {}
-        numbers = [
-            (
-                contexts.setdefault(self.pairs.join(tuple(turns)[-self.history :]), len(contexts)),
-                responses.setdefault(candidate, len(responses)),
-            )
-            for turns, candidate in pairs
-        ]
-        return self.score_tokens(
-            self.pairs.encode(list(contexts)), self.pairs.encode(list(responses)), numbers, precision
-        )
+        return self.score_tokens(*self.pairs.encode_pairs(pairs, self.history), precision)
 
     def score_tokens(
         self, contexts: Ragged, responses: Ragged, numbers: Sequence[tuple[int, int]], precision: str
@@ -190,11 +176,9 @@ class Selector:
         Raises:
             DataError: when the context is empty or is one string.
         """
-        if isinstance(context, str) or not context:
-            raise DataError(f"the context is {context!r}", "expected a list of turns, at least one")
+        ranking.check(context)
         scores = self.score([(context, candidate) for candidate in candidates], precision=precision)
-        order = np.argsort(-scores, kind="stable")
-        return [Ranked(candidates[place], float(scores[place]), int(place)) for place in order]
+        return ranking.ranked(candidates, scores, self.temperature)
 
 
 @contextmanager
