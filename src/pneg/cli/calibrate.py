@@ -32,7 +32,9 @@ def calibrate(selector: Path, file: str, sets: str, limit: int | None, skip_bad:
     dev = options.Input(file, limit, options.aside_of(skip_bad, Path(Path(file).name)))
     loaded = ranking.load(selector)
     found = calibrate_selector(loaded, dev, [name.strip() for name in sets.split(",")]).as_json()
-    ranking.write_settings(selector, {**ranking.settings(selector), "calibration": {**found, "file": Path(file).name}})
+    ranking.write_settings(
+        selector, {**ranking.settings(selector), "calibration": {**found, "file": Path(file).name}}
+    )
     text = (
         f"temperature {found['temperature']:.3f}, fitted on {found['n']} queries -> {selector / ranking.MARK}\n"
         f"expected calibration error {found['ece_before']:.4f} -> {found['ece']:.4f}\n"

@@ -20,13 +20,11 @@ def export(selector: Path, int8: bool, test: str | None, limit: int | None, out:
 
     Differences of scores and speeds are those on TEST, else on the starter corpus.
     """
-    from pneg.errors import needs
     from pneg.selector import export as exports
+    from pneg.selector.measured import measured
+    from pneg.selector.model import Selector
 
     exports.check_folder(out)
-    with needs("selector"):
-        from pneg.selector.model import Selector
-        from pneg.selector.measured import measured
 
     loaded = Selector.load(selector, device="cpu")
     dialogues = list(options.Input(test or "starter:test", limit))

@@ -87,9 +87,7 @@ def _queries(selector: Scorer, tests: list[Dialogue], sets: Sequence[str]) -> li
             negatives = dialogue.negatives.get(name, ())[:EACH]
             others = [numbers.setdefault((turns, text), len(numbers)) for text in negatives]
             if others:
-                queries += [
-                    [numbers.setdefault((turns, text), len(numbers)), *others] for text in dialogue.positives
-                ]
+                queries += [[numbers.setdefault((turns, text), len(numbers)), *others] for text in dialogue.positives]
     if not queries:
         raise DataError("no dialogue has both a positive and a negative", "there is nothing to calibrate on")
     scores = selector.score(list(numbers))

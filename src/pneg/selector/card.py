@@ -60,13 +60,18 @@ def exported_card(settings: Mapping[str, Any]) -> str:
     calibration = settings.get("calibration")
     rows = [
         ("precision", export["precision"]),
-        ("backbone, trained on", f"{recipe.get('backbone', 'not said')}, {settings['about'].get('contexts', 'no')} contexts"),
+        (
+            "backbone, trained on",
+            f"{recipe.get('backbone', 'not said')}, {settings['about'].get('contexts', 'no')} contexts",
+        ),
         ("temperature", f"{calibration['temperature']:.3f}" if calibration else "not calibrated"),
         *((f"pairs/s, {name}", f"{rate:,.0f}") for name, rate in export.get("pairs_per_second", {}).items()),
     ]
     if "score_difference" in export:
         difference = export["score_difference"]
-        rows.append(("difference of a score, mean and largest", f"{difference['mean']:.4f}, {difference['largest']:.4f}"))
+        rows.append(
+            ("difference of a score, mean and largest", f"{difference['mean']:.4f}, {difference['largest']:.4f}")
+        )
         rows.append(("the same candidate first", f"{export['same_first']:.1%} of {export['questions']} questions"))
     for name, scores in export.get("sets", {}).items():
         found = ", ".join(f"{kind} {score['r@1']:.3f} / {score['mrr']:.3f}" for kind, score in scores.items())

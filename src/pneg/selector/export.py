@@ -1,13 +1,15 @@
 """A selector as an ONNX graph: fused, computing no more than the score needs, in int8 where that is wanted."""
 
+import logging
 import os
-import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pneg import models
 from pneg.errors import DataError, ModelError, needs
@@ -16,11 +18,10 @@ from pneg.selector.card import exported_card
 from pneg.selector.exported import MODEL, TOKENIZER
 from pneg.selector.model import Selector
 
-with needs("onnx"):
+with needs("export"):
     import onnx
-    from onnx import helper, numpy_helper
-with needs("selector"):
     import torch
+    from onnx import helper, numpy_helper
 
 OPSET = 17
 BY_TOKEN = {"Add", "BiasGelu", "Div", "Erf", "FastGelu", "Gelu", "LayerNormalization", "MatMul", "Mul", "Tanh"}
@@ -135,7 +136,9 @@ def graph(selector: Selector, file: Path) -> None:
         ModelError: when the model cannot be written as a graph.
     """
     names = ["input_ids", "attention_mask"] + ["token_type_ids"] * selector.pairs.has_types
-    example = selector.pairs.batch([(t, t[:half]) for t in selector.pairs.encode(["a b c d e f g"]) for half in (2, 4)])
+    example = selector.pairs.batch(
+        [(t, t[:half]) for t in [selector.pairs.encode(["a b c d e f g"])[0]] for half in (2, 4)]
+    )
     inputs = tuple(torch.from_numpy(getattr(example, name)).long() for name in names)
     model, config = selector.model, selector.model.config
     attention, device = config._attn_implementation, selector.device
@@ -197,12 +200,17 @@ def first_token_only(graph: onnx.GraphProto) -> None:
         if by_token and made.issuperset(readers.get(node.output[0], {""})):
             moved.append(node)
             made.add(node.output[0])
-    _slice(graph, [(last, 0)] if len(moved) == 1 else [
-        (node, place)
-        for node in moved[1:]
-        for place, name in enumerate(node.input)
-        if name and name not in weights and name not in made
-    ])
+    _slice(
+        graph,
+        [(last, 0)]
+        if len(moved) == 1
+        else [
+            (node, place)
+            for node in moved[1:]
+            for place, name in enumerate(node.input)
+            if name and name not in weights and name not in made
+        ],
+    )
 
 
 def _takes_first(node: onnx.NodeProto, graph: onnx.GraphProto, weights: set[str]) -> bool:
@@ -221,7 +229,7 @@ def _takes_first(node: onnx.NodeProto, graph: onnx.GraphProto, weights: set[str]
 def _slice(graph: onnx.GraphProto, cut: list[tuple[onnx.NodeProto, int]]) -> None:
     """Let each of these inputs, (node, number of the input), be the first token of what it was."""
     graph.initializer.extend(
-        numpy_helper.from_array(numpy_helper.np.array([value]), name) for name, value in (("zero_", 0), ("one_", 1))
+        numpy_helper.from_array(np.array([value]), name) for name, value in (("zero_", 0), ("one_", 1))
     )
     nodes = list(graph.node)
     made: dict[str, str] = {}
@@ -238,8 +246,6 @@ def _slice(graph: onnx.GraphProto, cut: list[tuple[onnx.NodeProto, int]]) -> Non
 
 def quantise(file: Path) -> None:
     """Make the matrix products of a graph int8: weights a column, activations as they come; the head stays as it is."""
-    import logging
-
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     found = onnx.load(file)
@@ -257,7 +263,9 @@ def quantise(file: Path) -> None:
             per_channel=True,
             weight_type=QuantType.QInt8,
             op_types_to_quantize=["MatMul", "Attention"],
-            nodes_to_exclude=[f"{node.name}{end}" for node in found.graph.node if node.op_type == "Gemm" for end in HEAD],
+            nodes_to_exclude=[
+                f"{node.name}{end}" for node in found.graph.node if node.op_type == "Gemm" for end in HEAD
+            ],
             extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
         )
     finally:

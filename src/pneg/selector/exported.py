@@ -64,7 +64,9 @@ class ExportedSelector:
         """
         found = ranking.settings(folder)
         if not ranking.is_exported(found):
-            raise ModelError(f"{folder} holds a selector that was not exported; pneg export {folder} -o DIR does that")
+            raise ModelError(
+                f"{folder} holds a selector that was not exported; pneg export {folder} -o DIR does that"
+            )
         with needs("onnx"):
             from tokenizers import Tokenizer
         try:
@@ -106,11 +108,8 @@ class ExportedSelector:
         chosen = list(buckets(lengths, tokens, SLACK, FEWEST))
         scores = np.zeros(len(pairs), dtype=np.float32)
         run = partial(self._run, contexts, responses, numbers)
-        if len(chosen) == 1 or self.threads == 1:
-            found = map(run, chosen)
-        else:
-            with ThreadPoolExecutor(self.threads) as pool:
-                found = iter(list(pool.map(run, chosen)))
+        with ThreadPoolExecutor(self.threads) as pool:
+            found = list((map if len(chosen) == 1 else pool.map)(run, chosen))
         for bucket, values in zip(chosen, found, strict=True):
             scores[bucket] = values
         return scores

@@ -39,9 +39,7 @@ def measured(
     scorers: dict[str, Scorer] = {"torch float32": selector}
     scorers |= {f"onnx {name}": ExportedSelector.load(folder) for name, folder in exported.items()}
     questions = [
-        (turns_of(item, selector.history), texts)
-        for item in dialogues
-        if len(texts := _candidates(item)) > 1
+        (turns_of(item, selector.history), texts) for item in dialogues if len(texts := _candidates(item)) > 1
     ]
     if not questions:
         raise DataError("no dialogue has two candidates", "there is nothing to compare scores on")

@@ -151,7 +151,9 @@ def ranked(candidates: Sequence[str], scores: npt.ArrayLike, temperature: float 
     values = np.asarray(scores)
     probabilities = None if temperature is None else softmax(values, temperature).tolist()
     return [
-        Ranked(candidates[place], float(values[place]), place, None if probabilities is None else probabilities[place])
+        Ranked(
+            candidates[place], float(values[place]), place, None if probabilities is None else probabilities[place]
+        )
         for place in np.argsort(-values, kind="stable").tolist()
     ]
 
@@ -167,6 +169,5 @@ def rank_all(scorer: Scorer, questions: Iterable[Question]) -> list[list[Ranked]
     ends = np.cumsum([len(question.candidates) for question in asked])
     parts = np.split(scorer.score(pairs), ends[:-1]) if asked else []
     return [
-        ranked(question.candidates, scores, scorer.temperature)
-        for question, scores in zip(asked, parts, strict=True)
+        ranked(question.candidates, scores, scorer.temperature) for question, scores in zip(asked, parts, strict=True)
     ]

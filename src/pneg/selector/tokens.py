@@ -64,9 +64,7 @@ class PairTokenizer:
         types: whether the model reads token types, likewise.
     """
 
-    def __init__(
-        self, tokenizer: Any, max_length: int, *, pad: int | None = None, types: bool | None = None
-    ) -> None:
+    def __init__(self, tokenizer: Any, max_length: int, *, pad: int | None = None, types: bool | None = None) -> None:
         self.tokenizer, self.max_length = tokenizer, max_length
         self._inner = getattr(tokenizer, "backend_tokenizer", tokenizer)
         self._whole_texts()
