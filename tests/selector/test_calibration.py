@@ -19,7 +19,7 @@ from pneg.selector.calibration import (
 
 
 def drawn(scale: float, queries: int = 4000) -> list[np.ndarray]:
-    """Queries whose positive is drawn from the softmax of their scores, which are then made `scale` times as large."""
+    """Queries whose positive is drawn from the softmax of their scores, which are then made `scale` times larger."""
     generator = np.random.default_rng(0)
     found = []
     for _ in range(queries):

@@ -49,8 +49,8 @@ def _text(found: dict[str, Any]) -> str:
     rows += [[name, f"{rate:,.0f}", f"{rate / base:.2f}x"] for name, rate in rates.items()]
     text = (
         f"{found['precision']}, {found['bytes'] / 1e6:.1f} MB -> {found['out']}\n"
-        f"scores differ by {difference['mean']:.4f} on average, {difference['largest']:.4f} at most; the same candidate "
-        f"is first in {found['same_first']:.1%} of {found['questions']} questions\n{options.table(rows)}"
+        f"scores differ by {difference['mean']:.4f} on average, {difference['largest']:.4f} at most; the same "
+        f"candidate is first in {found['same_first']:.1%} of {found['questions']} questions\n{options.table(rows)}"
     )
     if found["sets"]:
         rows = [["set, R@1 / MRR", *next(iter(found["sets"].values()))]]

@@ -245,13 +245,14 @@ def _slice(graph: onnx.GraphProto, cut: list[tuple[onnx.NodeProto, int]]) -> Non
 
 
 def quantise(file: Path) -> None:
-    """Make the matrix products of a graph int8: weights a column, activations as they come; the head stays as it is."""
+    """Make a graph's matrix products int8: weights by column, activations as they come; the head stays as it is."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     found = onnx.load(file)
     for node in found.graph.node:
         if node.op_type == "BiasGelu":
             node.op_type = "FastGelu"  # a third quicker, and nearer to it than 8 bits are
+    head = [f"{node.name}{end}" for node in found.graph.node if node.op_type == "Gemm" for end in HEAD]
     source = file.with_name("float32.onnx")
     onnx.save(found, source)
     logger, level = logging.getLogger(), logging.getLogger().level
@@ -263,9 +264,7 @@ def quantise(file: Path) -> None:
             per_channel=True,
             weight_type=QuantType.QInt8,
             op_types_to_quantize=["MatMul", "Attention"],
-            nodes_to_exclude=[
-                f"{node.name}{end}" for node in found.graph.node if node.op_type == "Gemm" for end in HEAD
-            ],
+            nodes_to_exclude=head,
             extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
         )
     finally:
