@@ -1,20 +1,25 @@
 """Ranking pairs a second on the processor, beside sentence-transformers.
 
 minilm-l6, 6 candidates a context (1 positive, 5 adversarial negatives): all pairs in one call, and a call a context.
-The peer reads the folder that `Selector.save` wrote, so that the scores must agree.
+The peer reads the folder that `Selector.save` wrote, so that the scores must agree; `--selector` takes one that was
+trained. The exports are those of `pneg export`.
 """
 
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 
 import numpy as np
 
 import common
 from pneg.dialogue import Dialogue
+from pneg.selector import export
 from pneg.selector.candidates import EACH, turns_of
+from pneg.selector.exported import ExportedSelector
 from pneg.selector.model import Selector
+from pneg.selector.ranking import Scorer
 
 BACKBONE = "minilm-l6"
 WEIGHTS = 10.6e6
@@ -24,7 +29,9 @@ Scores = np.ndarray
 
 def main() -> None:
     """Measure and print."""
-    options = common.arguments(__doc__, limit=100, rounds=5).parse_args()
+    parser = common.arguments(__doc__, limit=100, rounds=5)
+    parser.add_argument("--selector", metavar="DIR", help="a trained one (default: a fresh head on minilm-l6)")
+    options = parser.parse_args()
     common.quiet()
     every = [
         item
@@ -33,9 +40,14 @@ def main() -> None:
     ]
     chosen = common.sample(every, options.limit)
     with tempfile.TemporaryDirectory() as folder:
-        Selector.create(BACKBONE, device="cpu").save(folder)
+        made = Selector.load(options.selector, "cpu") if options.selector else Selector.create(BACKBONE, device="cpu")
+        made.save(folder)
         ours = Selector.load(folder, device="cpu")
-        whole, single = _scorers(ours, folder, chosen)
+        exports: dict[str, Scorer] = {}
+        for precision in ("float32", "int8"):
+            export.write(ours, Path(folder) / precision, precision)
+            exports[f"pneg export, {precision}"] = ExportedSelector.load(Path(folder) / precision)
+        whole, single = _scorers(ours, exports, folder, chosen)
         scores = {name: score() for name, score in {**whole, **single}.items()}
         timed = {name: _rate(score) for name, score in {**whole, **single}.items()}
         found = common.interleaved({**timed, **common.limits()}, options.rounds)
@@ -62,15 +74,18 @@ def main() -> None:
         rows,
         f"{len(chosen)} contexts with {1 + EACH} candidates ({tokens:.0f} real tokens a pair), from texts to scores, "
         f"median of {options.rounds} interleaved rounds behind an untimed one. Limit: what the machine's matrix "
-        "product would allow, 2 x 10.6 million weights x real tokens a pair. The scores are those of a fresh head.",
+        "product would allow, 2 x 10.6 million weights x real tokens a pair. The scores are those of "
+        f"{'a trained selector' if options.selector else 'a fresh head'}, their standard deviation "
+        f"{reference.std():.3f}.",
         "torch",
         "transformers",
         "sentence-transformers",
+        "onnxruntime",
     )
 
 
 def _scorers(
-    ours: Selector, folder: str, chosen: list[Dialogue]
+    ours: Selector, exports: dict[str, Scorer], folder: str, chosen: list[Dialogue]
 ) -> tuple[dict[str, Callable[[], Scores]], dict[str, Callable[[], Scores]]]:
     """What scores all pairs, in the order of the contexts and candidates: in one call, and a call a context."""
     import torch
@@ -82,10 +97,10 @@ def _scorers(
     peer = CrossEncoder(folder, device="cpu")
     low = CrossEncoder(folder, device="cpu", model_kwargs={"dtype": torch.bfloat16})
 
-    def ranked() -> Scores:
+    def ranked(scorer: Scorer) -> Scores:
         scores = np.zeros(len(pairs), dtype=np.float32)
         for place, (turns, candidates) in enumerate(groups):
-            for found in ours.rank(turns, candidates):
+            for found in scorer.rank(turns, candidates):
                 scores[place * (1 + EACH) + found.index] = found.score
         return scores
 
@@ -103,9 +118,12 @@ def _scorers(
         "one call: sentence-transformers, bfloat16": lambda: low.predict(texts, show_progress_bar=False),
     }
     single = {
-        "a call a context: pneg, float32": ranked,
+        "a call a context: pneg, float32": lambda: ranked(ours),
         "a call a context: sentence-transformers, float32": peer_ranked,
     }
+    for name, scorer in exports.items():
+        whole[f"one call: {name}"] = lambda scorer=scorer: scorer.score(pairs)
+        single[f"a call a context: {name}"] = lambda scorer=scorer: ranked(scorer)
     return whole, single
 
 

@@ -86,6 +86,7 @@ def test_a_stopped_command_exits_with_130(pneg: Run, monkeypatch: pytest.MonkeyP
         ("pyarrow", "parquet", ["show", "some.parquet"]),
         ("pyarrow", "parquet", ["negatives", "human", "starter:test", "-o", "out.parquet"]),
         ("torch", "selector", ["train", "starter:test", "-o", "selector"]),
+        ("onnx", "export", ["export", "selector", "-o", "exported"]),
         ("torch", "transformers", ["negatives", "prompted", "starter:test", "-o", "out.jsonl"]),
         ("xllamacpp", "embedded", ["negatives", "prompted", "starter:test", "-o", "out.jsonl", "--lm", "embedded"]),
     ],

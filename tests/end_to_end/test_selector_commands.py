@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -89,3 +90,112 @@ def test_wrong_words_get_one_clear_line(
     assert message in said.err
     assert said.out == ""
     assert not (tmp_path / "new" / "selector.json").exists()
+
+
+@pytest.fixture(scope="module")
+def exported(selector: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "exported"
+    assert main(["calibrate", str(selector), "starter:test", "--limit", "20"]) == 0
+    assert main(["export", str(selector), "--test", "starter:test", "--limit", "10", "-o", str(folder)]) == 0
+    return folder
+
+
+def test_an_export_says_what_it_costs_and_buys(exported: Path) -> None:
+    found = json.loads((exported / "selector.json").read_text())
+    export = found["export"]
+    assert export["precision"] == "int8"
+    assert list(export["pairs_per_second"]) == ["torch float32", "onnx float32", "onnx int8"]
+    assert export["questions"] == 10
+    assert 0 < export["score_difference"]["mean"] <= export["score_difference"]["largest"] < 0.5
+    assert set(export["sets"]) == {"random", "human"}
+    assert export["sets"]["human"]["onnx int8"]["n"] == 30
+    card = (exported / "README.md").read_text()
+    assert "| pairs/s, onnx int8 |" in card
+    assert "| precision | int8 |" in card
+
+
+def test_a_calibrated_selector_and_its_export_give_probabilities(
+    selector: Path, exported: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calibration = json.loads((selector / "selector.json").read_text())["calibration"]
+    assert calibration["n"] == 2 * 60
+    assert json.loads((exported / "selector.json").read_text())["calibration"] == calibration
+    words = ["--context", "Are you hungry?", "--candidate", "A little.", "--candidate", "On Monday.", "--json"]
+    for folder in (selector, exported):
+        assert main(["rank", str(folder), *words]) == 0
+        ranking = json.loads(capsys.readouterr().out)["ranking"]
+        assert sum(place["probability"] for place in ranking) == pytest.approx(1)
+
+
+def test_an_export_is_evaluated_and_calibrated_like_any_selector(
+    exported: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(exported), "starter:test", "--limit", "5", "--sets", "human", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["human"]["n"] == 15
+    assert main(["calibrate", str(exported), "starter:test", "--limit", "5", "--sets", "human", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n"] == 15
+
+
+QUESTIONS = [{"context": ["Hello.", f"Number {n}?"], "candidates": [str(n), "No."]} for n in range(600)]
+
+
+def test_a_file_of_questions_is_answered_in_order(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked, out = tmp_path / "asked.jsonl", tmp_path / "out.jsonl"
+    asked.write_text("\n".join(map(json.dumps, QUESTIONS)) + "\n\n")
+    assert main(["rank", str(exported), str(asked), "-o", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["questions"] == 600
+    answers = [json.loads(line)["ranking"] for line in out.read_text().splitlines()]
+    assert [sorted(place["candidate"] for place in answer) for answer in answers] == [
+        sorted(question["candidates"]) for question in QUESTIONS
+    ]
+    asked.write_text(asked.read_text() + '{"context": [], "candidates": []}\n')
+    assert main(["rank", str(exported), str(asked), "-o", str(tmp_path / "none.jsonl")]) == 2
+    assert f"{asked}, line 602: the context is ()" in capsys.readouterr().err
+    assert not (tmp_path / "none.jsonl").exists()
+
+
+def test_a_stream_is_answered_as_it_comes_and_up_to_a_bad_line(exported: Path) -> None:
+    code = "import sys; from pneg.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "rank", str(exported)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asked:
+        assert asked.stdin and asked.stdout and asked.stderr
+        for question in QUESTIONS[:2]:
+            asked.stdin.write(json.dumps(question).encode() + b"\n")
+            asked.stdin.flush()
+            assert len(json.loads(asked.stdout.readline())["ranking"]) == 2
+        rest = [json.dumps(question).encode() for question in QUESTIONS[2:5]]
+        out, err = asked.communicate(b"\n".join([*rest, b"{broken", *rest]))
+    assert asked.returncode == 2
+    assert len(out.splitlines()) == 3
+    assert b"standard input, line 6: " in err
+    assert err.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["export", "nowhere", "-o", "NEW"], 1, "nowhere holds no selector"),
+        (["export", "SELECTOR", "-o", "SELECTOR"], 2, "holds a selector that is no export"),
+        (["export", "EXPORTED", "-o", "NEW"], 1, "holds an exported selector"),
+        (["calibrate", "SELECTOR", "starter:test", "--sets", "bm25"], 2, "'bm25'; there are: human, random"),
+        (["rank", "SELECTOR", "nowhere.jsonl"], 2, "there is no such file"),
+        (["rank", "SELECTOR", "-o", "NEW"], 2, "--out is for the answers to a file"),
+    ],
+)
+def test_wrong_words_of_ranking_get_one_clear_line(
+    selector: Path,
+    exported: Path,
+    tmp_path: Path,
+    words: list[str],
+    status: int,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    places = {"SELECTOR": str(selector), "EXPORTED": str(exported), "NEW": str(tmp_path / "new")}
+    assert main([places.get(word, word) for word in words]) == status
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.out == ""
+    assert list(tmp_path.iterdir()) == []

@@ -12,17 +12,6 @@ STARTER = list(corpora.read("starter:test"))
 PAIRS = [(d.context, text) for d in STARTER[:12] for text in (*d.positives, *d.negatives["human"])]
 
 
-@pytest.fixture
-def saved(backbone: Path, tmp_path: Path) -> Path:
-    """A selector of each architecture, saved; its head is random but no longer small."""
-    selector = Selector.create(str(backbone), seed=3, max_length=48)
-    with torch.no_grad():
-        for parameter in selector.model.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * 0.1)
-    selector.save(tmp_path / "selector", "# card")
-    return tmp_path / "selector"
-
-
 def test_scores_come_in_the_order_of_the_pairs_and_do_not_depend_on_their_neighbours(saved: Path) -> None:
     selector = Selector.load(saved)
     together = selector.score(PAIRS)

@@ -37,15 +37,12 @@ def evaluate(
     "hidden" is the same selector with every context replaced by a full stop: what it gets right there it knows
     from the response alone.
     """
-    from pneg.errors import needs
-
-    with needs("selector"):
-        from pneg.selector.evaluation import evaluate as evaluate_selector
-        from pneg.selector.model import Selector
+    from pneg.selector import ranking
+    from pneg.selector.evaluation import evaluate as evaluate_selector
 
     tests = options.Input(file, limit, options.aside_of(skip_bad, Path(Path(file).name)))
     scores = evaluate_selector(
-        Selector.load(selector),
+        ranking.load(selector),
         tests,
         [name.strip() for name in sets.split(",")],
         positive=positive,

@@ -1,17 +1,30 @@
 """`pneg rank`."""
 
+import gzip
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from pneg.cli import options
+from pneg.dialogue import lines, replacing
 from pneg.errors import DataError
 
 if TYPE_CHECKING:
-    from pneg.selector.model import Ranked
+    from pneg.selector.ranking import Question, Ranked, Scorer
+
+Line = tuple[int, bytes]
+"""A line's number, from 1, and what it holds."""
+BLOCK = 256
+"""Questions of a file that are scored together."""
+STREAM_BYTES = 1 << 16
+"""What is read of a stream at a time, where so much is there: what a pipe holds."""
+INPUT = "standard input"
 
 
 class _Question(msgspec.Struct):
@@ -21,39 +34,122 @@ class _Question(msgspec.Struct):
 
 @click.command()
 @click.argument("selector", type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--context", multiple=True, metavar="TURN", help="A turn, oldest first; give it once for each.")
 @click.option("--candidate", multiple=True, metavar="TEXT", help="A candidate; give it once for each.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Where the answers to FILE are written.")
 @options.as_json
-def rank(selector: Path, context: tuple[str, ...], candidate: tuple[str, ...], as_json: bool) -> None:
+def rank(
+    selector: Path,
+    file: Path | None,
+    context: tuple[str, ...],
+    candidate: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+) -> None:
     """Order candidates by how well they fit a context, best first.
 
-    Without --context and --candidate, standard input holds a JSON object a line,
-    {"context": [...], "candidates": [...]}, and a line of ranked candidates is printed for each.
+    Without --context and --candidate, FILE or standard input holds a JSON object a line,
+    {"context": [...], "candidates": [...]}, and a line of ranked candidates is written for each. SELECTOR is what
+    pneg train or pneg export wrote.
     """
     if bool(context) != bool(candidate):
         raise click.UsageError("--context and --candidate go together: give both, or neither to read standard input")
-    from pneg.errors import needs
+    if context and file is not None:
+        raise click.UsageError("give either a file or --context and --candidate")
+    if out is not None and file is None:
+        raise click.UsageError("--out is for the answers to a file")
+    if out is not None and not out.absolute().parent.is_dir():
+        raise DataError(f"there is no folder {out.parent}", "make it first", file=out)
+    from pneg.selector import ranking
 
-    with needs("selector"):
-        from pneg.selector.model import Selector
-
-    loaded = Selector.load(selector)
+    loaded = ranking.load(selector)
     if context:
         found = loaded.rank(context, candidate)
-        text = "\n".join(f"{place.score:8.3f}  {place.candidate}" for place in found)
-        options.report({"ranking": _plain(found)}, text, as_json)
+        options.report({"ranking": _plain(found)}, "\n".join(map(_shown, found)), as_json)
         return
-    for number, line in enumerate(sys.stdin.buffer, start=1):
-        if line.isspace():
-            continue
+    blocks = _stream_blocks(sys.stdin.buffer) if file is None else _file_blocks(file)
+    with _opened(out) as stream:
+        count = 0
+        for block in blocks:
+            for answer in _answers(loaded, block, INPUT if file is None else file):
+                stream.write(answer)
+                count += 1
+            stream.flush()
+    if out is not None:
+        options.report({"out": str(out), "questions": count}, f"{count} questions -> {out}", as_json)
+
+
+def _answers(selector: "Scorer", block: Iterable[Line], place: object) -> Iterator[bytes]:
+    """The answer to each line; what stands before a bad line is answered before it is refused."""
+    from pneg.selector.ranking import rank_all
+
+    questions, bad = [], None
+    for number, line in block:
         try:
-            question = msgspec.json.decode(line, type=_Question)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            expected = 'expected {"context": [...], "candidates": [...]}'
-            raise DataError(str(error), expected, file="standard input", line=number) from error
-        answer = {"ranking": _plain(loaded.rank(question.context, question.candidates))}
-        click.echo(msgspec.json.encode(answer).decode())
+            questions.append(_parsed(line))
+        except DataError as error:
+            bad = DataError(error.found, error.expected, file=place, line=number)
+            break
+    for ranking in rank_all(selector, questions):
+        yield msgspec.json.encode({"ranking": _plain(ranking)}) + b"\n"
+    if bad is not None:
+        raise bad
 
 
-def _plain(ranking: "list[Ranked]") -> list[dict[str, str | float | int]]:
-    return [{"candidate": place.candidate, "score": place.score, "index": place.index} for place in ranking]
+def _parsed(line: bytes) -> "Question":
+    from pneg.selector.ranking import Question
+
+    try:
+        found = msgspec.json.decode(line, type=_Question)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DataError(str(error), 'expected {"context": [...], "candidates": [...]}') from error
+    return Question(found.context, found.candidates)
+
+
+def _stream_blocks(stream: Any) -> Iterator[list[Line]]:
+    """The whole lines that are there, as soon as there are any: who asks by hand is answered at once."""
+    number, rest = 0, b""
+    while chunk := stream.read1(STREAM_BYTES):
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield [(number + place, line) for place, line in enumerate(whole, start=1) if line.strip()]
+        number += len(whole)
+    if rest.strip():
+        yield [(number + 1, rest)]
+
+
+def _file_blocks(file: Path) -> Iterator[list[Line]]:
+    there = lines(file)
+    while block := list(islice(there, BLOCK)):
+        yield block
+
+
+@contextmanager
+def _opened(out: Path | None) -> Iterator[IO[bytes]]:
+    if out is None:
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        return
+    with replacing(out) as stream:
+        if out.suffix == ".gz":
+            with gzip.GzipFile(fileobj=stream, mode="wb", mtime=0) as packed:
+                yield packed  # type: ignore[misc]
+        else:
+            yield stream
+
+
+def _plain(ranking: "list[Ranked]") -> list[dict[str, str | float | int | None]]:
+    return [
+        {
+            "candidate": place.candidate,
+            "score": place.score,
+            "probability": place.probability,
+            "index": place.index,
+        }
+        for place in ranking
+    ]
+
+
+def _shown(place: "Ranked") -> str:
+    probability = "" if place.probability is None else f"{place.probability:7.1%}  "
+    return f"{place.score:8.3f}  {probability}{place.candidate}"

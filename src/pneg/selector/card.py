@@ -48,3 +48,55 @@ selector.rank(["Are you hungry?", "A little."], ["Let's eat then.", "I am full."
 A selector can learn the style of the negatives it was trained on instead of the context. Look at the scores with the
 context hidden (`pneg evaluate` prints them) before you believe a figure.
 """
+
+
+def exported_card(settings: Mapping[str, Any]) -> str:
+    """A model card in Markdown of an exported selector.
+
+    Args:
+        settings: as in its `selector.json`.
+    """
+    export, recipe = settings["export"], settings["about"].get("recipe", {})
+    calibration = settings.get("calibration")
+    rows = [
+        ("precision", export["precision"]),
+        (
+            "backbone, trained on",
+            f"{recipe.get('backbone', 'not said')}, {settings['about'].get('contexts', 'no')} contexts",
+        ),
+        ("temperature", f"{calibration['temperature']:.3f}" if calibration else "not calibrated"),
+        *((f"pairs/s, {name}", f"{rate:,.0f}") for name, rate in export.get("pairs_per_second", {}).items()),
+    ]
+    if "score_difference" in export:
+        difference = export["score_difference"]
+        rows.append(
+            ("difference of a score, mean and largest", f"{difference['mean']:.4f}, {difference['largest']:.4f}")
+        )
+        rows.append(("the same candidate first", f"{export['same_first']:.1%} of {export['questions']} questions"))
+    for name, scores in export.get("sets", {}).items():
+        found = ", ".join(f"{kind} {score['r@1']:.3f} / {score['mrr']:.3f}" for kind, score in scores.items())
+        rows.append((f"R@1 / MRR, {name} set", found))
+    lines = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    return f"""---
+library_name: onnx
+pipeline_tag: text-ranking
+tags: [response-selection, cross-encoder, pneg, onnxruntime]
+---
+
+# A response selector, exported
+
+Scores how well a response fits a dialogue context, higher fits better. It needs `pip install "pneg[onnx]"`, no torch.
+
+| | |
+|---|---|
+{lines}
+
+The differences are to the selector it was exported from, in float32.
+
+```python
+from pneg.selector import ranking
+
+selector = ranking.load("this/folder")
+selector.rank(["Are you hungry?", "A little."], ["Let's eat then.", "I am full."])
+```
+"""

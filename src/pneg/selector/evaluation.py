@@ -8,7 +8,7 @@ from pneg.dialogue import Dialogue
 from pneg.errors import DataError
 from pneg.selector.candidates import EACH, no_source, turns_of
 from pneg.selector.metrics import Ranks, rank
-from pneg.selector.model import Selector
+from pneg.selector.ranking import Scorer
 
 HIDDEN = "."
 """What stands for a hidden context."""
@@ -52,7 +52,7 @@ class Score:
 
 
 def evaluate(
-    selector: Selector,
+    selector: Scorer,
     dialogues: Iterable[Dialogue],
     sets: Sequence[str],
     *,
@@ -68,7 +68,7 @@ def evaluate(
         dialogues: the test set.
         sets: sources of negatives, each a set of its own.
         positive: `all` positives in turn, or the `first` alone.
-        precision: as in `Selector.score`.
+        precision: as in `Scorer.score`.
 
     Raises:
         DataError: when a set is nowhere in the data.

@@ -1,6 +1,5 @@
 """The selector: an encoder that scores (context, candidate) pairs."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +10,11 @@ import numpy.typing as npt
 
 from pneg import models
 from pneg.devices import best_device
-from pneg.errors import DataError, ModelError, needs
+from pneg.errors import ModelError, needs
+from pneg.selector import ranking
 from pneg.selector.packing import Architecture, Packed, Packer
+from pneg.selector.ranking import MARK as MARK
+from pneg.selector.ranking import Ranked as Ranked
 from pneg.selector.tokens import PairTokenizer, Ragged
 
 with needs("selector"):
@@ -21,21 +23,10 @@ with needs("selector"):
 
     from pneg.selector import encoder
 
-MARK = "selector.json"
-"""The file that makes a folder a selector."""
 SCORING_TOKENS = 4096
 """Tokens in a batch when nothing is kept for a backward pass, about."""
 SLACK = 0.85
 """Of rows in a block, where fewer and larger ones pay: see `Packer`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """A candidate with its score; `index` is its place among the candidates as they were given."""
-
-    candidate: str
-    score: float
-    index: int
 
 
 @dataclass(slots=True)
@@ -48,6 +39,7 @@ class Selector:
         history: turns of a context that are read, counted from the last.
         architecture: `cross` reads each pair for itself, `shared` a context once for all its candidates.
         about: what it was trained on and how it scored, as in `selector.json`.
+        calibration: what `pneg calibrate` found; None where it was not run.
     """
 
     model: Any
@@ -55,6 +47,7 @@ class Selector:
     history: int = 4
     architecture: Architecture = "cross"
     about: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, Any] | None = None
 
     @classmethod
     def create(
@@ -108,18 +101,15 @@ class Selector:
         Raises:
             ModelError: when the folder holds none.
         """
-        mark = Path(folder) / MARK
-        try:
-            settings = json.loads(mark.read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise ModelError(f"{folder} holds no selector ({MARK} is not there); pneg train makes one") from error
-        except ValueError as error:
-            raise ModelError(f"{mark} is broken: {error}") from error
+        settings = ranking.settings(folder)
+        if ranking.is_exported(settings):
+            raise ModelError(f"{folder} holds an exported selector; pneg.selector.ranking.load loads either kind")
         model, tokenizer = _from_folder(Path(folder))
         pairs = PairTokenizer(tokenizer, settings["max_length"])
         architecture: Architecture = settings.get("architecture", "cross")
         model.to(device or best_device()).eval()
-        return cls(model, pairs, settings["history"], architecture, settings["about"])
+        calibration = settings.get("calibration")
+        return cls(model, pairs, settings["history"], architecture, settings["about"], calibration)
 
     def save(self, folder: str | Path, card: str = "") -> None:
         """Write the selector so that it loads here, in `transformers` and in `sentence_transformers`.
@@ -144,8 +134,14 @@ class Selector:
             "max_length": self.pairs.max_length,
             "architecture": self.architecture,
             "about": self.about,
+            "calibration": self.calibration,
         }
-        (folder / MARK).write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        ranking.write_settings(folder, settings)
+
+    @property
+    def temperature(self) -> float | None:
+        """What scores are divided by before they become probabilities; None where it was not calibrated."""
+        return ranking.temperature_of(self.calibration)
 
     @property
     def device(self) -> torch.device:
@@ -166,18 +162,7 @@ class Selector:
         """
         if not pairs:
             return np.zeros(0, dtype=np.float32)
-        contexts: dict[str, int] = {}
-        responses: dict[str, int] = {}
-        numbers = [
-            (
-                contexts.setdefault(self.pairs.join(tuple(turns)[-self.history :]), len(contexts)),
-                responses.setdefault(candidate, len(responses)),
-            )
-            for turns, candidate in pairs
-        ]
-        return self.score_tokens(
-            self.pairs.encode(list(contexts)), self.pairs.encode(list(responses)), numbers, precision
-        )
+        return self.score_tokens(*self.pairs.encode_pairs(pairs, self.history), precision)
 
     def score_tokens(
         self, contexts: Ragged, responses: Ragged, numbers: Sequence[tuple[int, int]], precision: str
@@ -213,11 +198,9 @@ class Selector:
         Raises:
             DataError: when the context is empty or is one string.
         """
-        if isinstance(context, str) or not context:
-            raise DataError(f"the context is {context!r}", "expected a list of turns, at least one")
+        ranking.check(context)
         scores = self.score([(context, candidate) for candidate in candidates], precision=precision)
-        order = np.argsort(-scores, kind="stable")
-        return [Ranked(candidates[place], float(scores[place]), int(place)) for place in order]
+        return ranking.ranked(candidates, scores, self.temperature)
 
 
 def computing(device: torch.device, precision: str) -> torch.autocast:

@@ -58,23 +58,26 @@ class PairTokenizer:
     `longest_first` with `truncation_side="left"`.
 
     Args:
-        tokenizer: of `transformers`, loaded with `truncation_side="left"`.
+        tokenizer: of `tokenizers`, or a fast one of `transformers`, which knows the rest by itself.
         max_length: tokens of a pair, special ones included.
+        pad: the number of the padding token, where the tokenizer is of `tokenizers`.
+        types: whether the model reads token types, likewise.
     """
 
-    def __init__(self, tokenizer: Any, max_length: int) -> None:
+    def __init__(self, tokenizer: Any, max_length: int, *, pad: int | None = None, types: bool | None = None) -> None:
         self.tokenizer, self.max_length = tokenizer, max_length
-        self.between_turns = f" {tokenizer.sep_token} "
-        example = tokenizer("a", "b")
-        ids = np.array(example["input_ids"], dtype=np.int32)
-        parts = example.sequence_ids()
+        self._inner = getattr(tokenizer, "backend_tokenizer", tokenizer)
+        self._whole_texts()
+        example = self._inner.encode("a", "b")
+        ids, parts = np.array(example.ids, dtype=np.int32), example.sequence_ids
         first, second = parts.index(0), parts.index(1)
         first_end, second_end = second - parts[::-1][-second:].index(0), len(parts) - parts[::-1].index(1)
         self.before, self.middle, self.after = ids[:first], ids[first_end:second], ids[second_end:]
-        types = example.get("token_type_ids")
-        self.has_types = types is not None and len(set(types)) > 1
+        self.between_turns = f" {self._inner.id_to_token(int(self.middle[0]))} "
+        read = "token_type_ids" in tokenizer.model_input_names if types is None else types
+        self.has_types = read and len(set(example.type_ids)) > 1
         self.specials = len(self.before) + len(self.middle) + len(self.after)
-        self.pad = int(tokenizer.pad_token_id)
+        self.pad = int(tokenizer.pad_token_id if pad is None else pad)
 
     def join(self, turns: Sequence[str]) -> str:
         """A context as one text: the turns with the separator of the backbone between them."""
@@ -82,19 +85,42 @@ class PairTokenizer:
 
     def encode(self, texts: Sequence[str]) -> Ragged:
         """Tokenise texts, without special tokens around them, on all cores."""
+        self._whole_texts()
         arrays: list[Tokens] = []
         for start in range(0, len(texts), CHUNK):
-            found = self.tokenizer(
-                list(texts[start : start + CHUNK]),
-                add_special_tokens=False,
-                return_attention_mask=False,
-                return_token_type_ids=False,
-                verbose=False,
-            )
-            arrays.extend(np.array(ids, dtype=np.int32) for ids in found["input_ids"])
+            found = self._inner.encode_batch_fast(list(texts[start : start + CHUNK]), add_special_tokens=False)
+            arrays.extend(np.array(encoding.ids, dtype=np.int32) for encoding in found)
         starts = np.zeros(len(arrays) + 1, dtype=np.int64)
         np.cumsum([len(array) for array in arrays], out=starts[1:])
         return Ragged(np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int32), starts)
+
+    def encode_pairs(
+        self, pairs: Iterable[tuple[Sequence[str], str]], history: int
+    ) -> tuple[Ragged, Ragged, list[tuple[int, int]]]:
+        """Tokenise each distinct context and response of pairs once.
+
+        Args:
+            pairs: (turns, response) each.
+            history: turns that are kept, counted from the last.
+
+        Returns:
+            The contexts, the responses, and for each pair which of them it is made of.
+        """
+        contexts: dict[str, int] = {}
+        responses: dict[str, int] = {}
+        numbers = [
+            (
+                contexts.setdefault(self.join(tuple(turns)[-history:]), len(contexts)),
+                responses.setdefault(response, len(responses)),
+            )
+            for turns, response in pairs
+        ]
+        return self.encode(list(contexts)), self.encode(list(responses)), numbers
+
+    def _whole_texts(self) -> None:
+        """What is cut and padded is decided here; the tokenizer may have been used otherwise in the meantime."""
+        self._inner.no_truncation()
+        self._inner.no_padding()
 
     def kept(
         self, context: npt.NDArray[np.int64], response: npt.NDArray[np.int64]

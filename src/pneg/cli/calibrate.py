@@ -1,0 +1,43 @@
+"""`pneg calibrate`."""
+
+from pathlib import Path
+
+import click
+
+from pneg.cli import options
+
+
+@click.command()
+@click.argument("selector", type=click.Path(path_type=Path))
+@click.argument("file", metavar="DEV")
+@click.option(
+    "--sets",
+    default="random,human",
+    show_default=True,
+    metavar="SOURCE[,SOURCE]",
+    help="Negatives to rank against.",
+)
+@options.limit
+@options.skip_bad
+@options.as_json
+def calibrate(selector: Path, file: str, sets: str, limit: int | None, skip_bad: bool, as_json: bool) -> None:
+    """Fit the temperature of SELECTOR on DEV, so that `pneg rank` gives probabilities.
+
+    A probability is that of a candidate to be the one that fits, among candidates like those of DEV, one of which
+    fits. It is written to selector.json; an export takes it over.
+    """
+    from pneg.selector import ranking
+    from pneg.selector.calibration import calibrate as calibrate_selector
+
+    dev = options.Input(file, limit, options.aside_of(skip_bad, Path(Path(file).name)))
+    loaded = ranking.load(selector)
+    found = calibrate_selector(loaded, dev, [name.strip() for name in sets.split(",")]).as_json()
+    ranking.write_settings(
+        selector, {**ranking.settings(selector), "calibration": {**found, "file": Path(file).name}}
+    )
+    text = (
+        f"temperature {found['temperature']:.3f}, fitted on {found['n']} queries -> {selector / ranking.MARK}\n"
+        f"expected calibration error {found['ece_before']:.4f} -> {found['ece']:.4f}\n"
+        f"loss {found['loss_before']:.4f} -> {found['loss']:.4f}"
+    )
+    options.report({**found, **dev.summary()}, text, as_json)

@@ -1,0 +1,60 @@
+"""`pneg export`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pneg.cli import options
+
+
+@click.command()
+@click.argument("selector", type=click.Path(path_type=Path))
+@click.option("--int8/--no-int8", default=True, show_default=True, help="Matrix products in 8 bits.")
+@click.option("--test", "test", metavar="FILE", help="Dialogues to measure the accuracy lost on.")
+@options.limit
+@options.out
+@options.as_json
+def export(selector: Path, int8: bool, test: str | None, limit: int | None, out: Path, as_json: bool) -> None:
+    """Write SELECTOR as an ONNX graph that ranks without torch, and say what that costs and buys.
+
+    Differences of scores and speeds are those on TEST, else on the starter corpus.
+    """
+    from pneg.selector import export as exports
+    from pneg.selector.measured import measured
+    from pneg.selector.model import Selector
+
+    exports.check_folder(out)
+
+    loaded = Selector.load(selector, device="cpu")
+    dialogues = list(options.Input(test or "starter:test", limit))
+    with exports.replacing_folder(out) as made:
+        precisions = ("float32", "int8") if int8 else ("float32",)
+        folders = {precision: made.with_name(precision) for precision in precisions}
+        for precision, folder in folders.items():
+            exports.write(loaded, folder, precision)
+        found = measured(loaded, folders, dialogues, sets=test is not None)
+        exports.describe(loaded, folders[precisions[-1]], {"precision": precisions[-1], **found})
+        for file in folders[precisions[-1]].iterdir():
+            file.rename(made / file.name)
+    size = (out / "model.onnx").stat().st_size
+    report = {"out": str(out), "precision": precisions[-1], "bytes": size, **found}
+    options.report(report, _text(report), as_json)
+
+
+def _text(found: dict[str, Any]) -> str:
+    difference, rates = found["score_difference"], found["pairs_per_second"]
+    base = next(iter(rates.values()))
+    rows = [["", "pairs/s", "of torch"]]
+    rows += [[name, f"{rate:,.0f}", f"{rate / base:.2f}x"] for name, rate in rates.items()]
+    text = (
+        f"{found['precision']}, {found['bytes'] / 1e6:.1f} MB -> {found['out']}\n"
+        f"scores differ by {difference['mean']:.4f} on average, {difference['largest']:.4f} at most; the same "
+        f"candidate is first in {found['same_first']:.1%} of {found['questions']} questions\n{options.table(rows)}"
+    )
+    if found["sets"]:
+        rows = [["set, R@1 / MRR", *next(iter(found["sets"].values()))]]
+        for name, scores in found["sets"].items():
+            rows.append([name, *(f"{score['r@1']:.3f} / {score['mrr']:.3f}" for score in scores.values())])
+        text += f"\n{options.table(rows)}"
+    return text

@@ -1,0 +1,173 @@
+"""What every selector does, whatever computes its scores: candidates in order, best first."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pneg.dialogue import replacing
+from pneg.errors import DataError, ModelError
+
+MARK = "selector.json"
+"""The file that makes a folder a selector."""
+EXPORTED = "onnx"
+"""The kind that `selector.json` of an exported selector names."""
+
+Pair = tuple[Sequence[str], str]
+"""The turns of a context and a candidate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A candidate in its place.
+
+    Attributes:
+        candidate: the response.
+        score: the higher, the better it fits.
+        index: its place among the candidates as they were given.
+        probability: that it is the one that fits, if one of the candidates does; None without a calibration.
+    """
+
+    candidate: str
+    score: float
+    index: int
+    probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A context and the candidates to be ranked for it."""
+
+    context: tuple[str, ...]
+    candidates: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        check(self.context)
+
+
+class Scorer(Protocol):
+    """A selector that scores, trained or exported."""
+
+    history: int
+    """Turns of a context that are read, counted from the last."""
+
+    @property
+    def temperature(self) -> float | None:
+        """What scores are divided by before they become probabilities; None where it was not calibrated."""
+
+    def score(self, pairs: Sequence[Pair], *, precision: str = "float32") -> npt.NDArray[np.float32]:
+        """Scores in the order of the pairs, shape (pairs,).
+
+        `precision` is for a scorer that has a choice.
+        """
+
+    def rank(self, context: Sequence[str], candidates: Sequence[str], *, precision: str = "float32") -> list[Ranked]:
+        """Candidates for a context, best first."""
+
+
+def load(folder: str | Path, device: str | None = None) -> Scorer:
+    """The selector in a folder, trained (needs torch) or exported (needs onnxruntime alone).
+
+    Args:
+        folder: what `pneg train` or `pneg export` wrote.
+        device: for a trained one; by default the best there is.
+
+    Raises:
+        ModelError: when the folder holds none.
+        MissingExtra: when what it runs on is not installed.
+    """
+    if is_exported(settings(folder)):
+        from pneg.selector.exported import ExportedSelector
+
+        return ExportedSelector.load(folder)
+    from pneg.selector.model import Selector
+
+    return Selector.load(folder, device)
+
+
+def settings(folder: str | Path) -> dict[str, Any]:
+    """What `selector.json` of a folder holds.
+
+    Raises:
+        ModelError: when it is not there or broken.
+    """
+    mark = Path(folder) / MARK
+    try:
+        found = json.loads(mark.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ModelError(f"{folder} holds no selector ({MARK} is not there); pneg train makes one") from error
+    except ValueError as error:
+        raise ModelError(f"{mark} is broken: {error}") from error
+    if not isinstance(found, dict):
+        raise ModelError(f"{mark} is broken: it holds no object")
+    return found
+
+
+def write_settings(folder: str | Path, found: Mapping[str, Any]) -> None:
+    """Replace `selector.json` of a folder at once."""
+    with replacing(Path(folder) / MARK) as stream:
+        stream.write((json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def is_exported(found: Mapping[str, Any]) -> bool:
+    """Whether settings are an exported selector's."""
+    return found.get("kind") == EXPORTED
+
+
+def temperature_of(calibration: Mapping[str, Any] | None) -> float | None:
+    """The temperature in what `pneg calibrate` wrote."""
+    return None if calibration is None else float(calibration["temperature"])
+
+
+def check(context: Sequence[str]) -> None:
+    """Refuse what is no context.
+
+    Raises:
+        DataError: when it is empty or one string.
+    """
+    if isinstance(context, str) or not context:
+        raise DataError(f"the context is {context!r}", "expected a list of turns, at least one")
+
+
+def softmax(scores: npt.ArrayLike, temperature: float) -> npt.NDArray[np.float64]:
+    """Probabilities of candidates from their scores, shape (candidates,)."""
+    scaled = np.asarray(scores, dtype=np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(initial=-np.inf))
+    return np.asarray(powers / powers.sum())
+
+
+def ranked(candidates: Sequence[str], scores: npt.ArrayLike, temperature: float | None) -> list[Ranked]:
+    """Candidates in the order of their scores, best first; those of equal score keep their order.
+
+    Args:
+        candidates: the responses.
+        scores: one a candidate, shape (candidates,).
+        temperature: for probabilities; None for none.
+    """
+    values = np.asarray(scores)
+    probabilities = None if temperature is None else softmax(values, temperature).tolist()
+    return [
+        Ranked(
+            candidates[place], float(values[place]), place, None if probabilities is None else probabilities[place]
+        )
+        for place in np.argsort(-values, kind="stable").tolist()
+    ]
+
+
+def rank_all(scorer: Scorer, questions: Iterable[Question]) -> list[list[Ranked]]:
+    """Rank the candidates of many questions, scored together.
+
+    Returns:
+        A ranking for each question, in their order.
+    """
+    asked = list(questions)
+    pairs = [(question.context, candidate) for question in asked for candidate in question.candidates]
+    ends = np.cumsum([len(question.candidates) for question in asked])
+    parts = np.split(scorer.score(pairs), ends[:-1]) if asked else []
+    return [
+        ranked(question.candidates, scores, scorer.temperature) for question, scores in zip(asked, parts, strict=True)
+    ]

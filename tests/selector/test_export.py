@@ -1,0 +1,138 @@
+"""An exported selector: the same scores as in torch, without torch; folders that are left alone."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from pneg import Selector, corpora
+from pneg.errors import DataError, ModelError
+from pneg.selector import export, ranking
+from pneg.selector.exported import MODEL, ExportedSelector
+
+STARTER = list(corpora.read("starter:test"))
+PAIRS = [(d.context, text) for d in STARTER[:12] for text in (*d.positives, *d.negatives["human"])]
+WITHOUT_TORCH = """
+import json, sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "transformers", "onnx"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocked())
+from pneg.selector import ranking
+pairs = json.load(sys.stdin)
+print(json.dumps(ranking.load(sys.argv[1]).score(pairs).tolist()))
+"""
+
+
+def correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def test_an_export_gives_the_scores_of_torch_for_each_architecture(decided: Path, tmp_path: Path) -> None:
+    selector = Selector.load(decided, device="cpu")
+    expected = selector.score(PAIRS)
+    assert expected.std() > 0.05
+    export.write(selector, tmp_path / "float32", "float32")
+    found = ExportedSelector.load(tmp_path / "float32").score(PAIRS)
+    assert found.dtype == np.float32
+    assert np.abs(found - expected).max() < 1e-4
+    assert np.abs(selector.score(PAIRS) - expected).max() == 0.0
+    export.write(selector, tmp_path / "int8", "int8")
+    coarse = ExportedSelector.load(tmp_path / "int8").score(PAIRS)
+    assert np.abs(coarse - expected).max() > 0
+    assert correlation(coarse, expected) > 0.97
+
+
+def test_an_export_needs_no_torch(saved: Path, tmp_path: Path) -> None:
+    selector = Selector.load(saved, device="cpu")
+    export.write(selector, tmp_path / "out", "float32")
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path / "out")]
+    done = subprocess.run(command, input=json.dumps(PAIRS), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert np.abs(np.array(json.loads(done.stdout)) - selector.score(PAIRS)).max() < 1e-4
+
+
+def test_scores_do_not_depend_on_neighbours_order_or_threads(saved: Path, tmp_path: Path) -> None:
+    export.write(Selector.load(saved, device="cpu"), tmp_path / "out", "float32")
+    selector = ExportedSelector.load(tmp_path / "out", threads=1)
+    together = selector.score(PAIRS)
+    selector.threads = 3
+    assert np.abs(selector.score(PAIRS[::-1])[::-1] - together).max() < 1e-5
+    assert np.abs([selector.score([pair])[0] for pair in PAIRS[:9]] - together[:9]).max() < 1e-5
+    assert selector.score([]).shape == (0,)
+
+
+def test_the_last_layer_is_computed_for_the_first_token_only(backbones: dict[str, Path], tmp_path: Path) -> None:
+    export.write(Selector.create(str(backbones["bert"]), device="cpu"), tmp_path / "out", "float32")
+    found = onnx.load(tmp_path / "out" / MODEL).graph
+    kinds = [node.op_type for node in found.node]
+    assert kinds.count("Attention") == 2
+    # behind the last slice: the attention's own product, the two of the feed-forward part
+    last = max(place for place, kind in enumerate(kinds) if kind == "Slice")
+    assert last > max(place for place, kind in enumerate(kinds) if kind == "Attention")
+    assert kinds[last:].count("MatMul") == 3
+
+
+def test_weights_are_int8_and_the_head_is_not(backbones: dict[str, Path], tmp_path: Path) -> None:
+    export.write(Selector.create(str(backbones["bert"]), device="cpu"), tmp_path / "out", "int8")
+    found = onnx.load(tmp_path / "out" / MODEL).graph
+    kinds = [node.op_type for node in found.node]
+    assert (kinds.count("QAttention"), kinds.count("MatMulInteger"), kinds.count("MatMul")) == (2, 6, 2)
+    types = {tensor.name: tensor.data_type for tensor in found.initializer}
+    heads = [types[node.input[1]] for node in found.node if node.op_type == "MatMul"]
+    assert heads == [onnx.TensorProto.FLOAT] * 2
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        "README.md", MODEL, "selector.json", "tokenizer.json",
+    ]  # fmt: skip
+
+
+def test_what_a_selector_was_calibrated_to_goes_with_it(backbones: dict[str, Path], tmp_path: Path) -> None:
+    selector = Selector.create(str(backbones["bert"]), device="cpu")
+    selector.calibration = {"temperature": 2.0}
+    export.write(selector, tmp_path / "out", "int8")
+    ranking_ = ExportedSelector.load(tmp_path / "out").rank(["hello"], ["a", "b", "c"])
+    probabilities = [place.probability for place in ranking_]
+    assert sum(probabilities) == pytest.approx(1.0)  # type: ignore[arg-type]
+    assert probabilities == sorted(probabilities, reverse=True)  # type: ignore[type-var]
+
+
+def test_either_kind_of_folder_loads_and_each_names_the_other(saved: Path, tmp_path: Path) -> None:
+    selector = Selector.load(saved, device="cpu")
+    export.write(selector, tmp_path / "out", "float32")
+    assert isinstance(ranking.load(saved, "cpu"), Selector)
+    assert isinstance(ranking.load(tmp_path / "out"), ExportedSelector)
+    with pytest.raises(ModelError, match="exported selector"):
+        Selector.load(tmp_path / "out")
+    with pytest.raises(ModelError, match="not exported; pneg export"):
+        ExportedSelector.load(saved)
+    (tmp_path / "out" / MODEL).write_bytes(b"no graph")
+    with pytest.raises(ModelError, match=r"model\.onnx is broken"):
+        ranking.load(tmp_path / "out")
+
+
+def test_an_export_takes_the_place_of_an_export_and_of_nothing_else(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with export.replacing_folder(out) as made:
+        (made / "selector.json").write_text('{"kind": "onnx", "number": 1}')
+    with pytest.raises(RuntimeError), export.replacing_folder(out) as made:
+        (made / "selector.json").write_text('{"kind": "onnx", "number": 2}')
+        raise RuntimeError
+    assert ranking.settings(out)["number"] == 1
+    with export.replacing_folder(out) as made:
+        (made / "selector.json").write_text('{"kind": "onnx", "number": 3}')
+    assert ranking.settings(out)["number"] == 3
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("years of work")
+    with pytest.raises(DataError, match="something else"), export.replacing_folder(tmp_path / "other"):
+        pass
+    (tmp_path / "selector").mkdir()
+    (tmp_path / "selector" / "selector.json").write_text("{}")
+    with pytest.raises(DataError, match="no export"), export.replacing_folder(tmp_path / "selector"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "out", "selector"]
