@@ -11,7 +11,7 @@ import click
 from pneg import __version__ as pneg_version
 from pneg.errors import PnegError
 
-COMMANDS = ("demo", "fetch", "show", "negatives", "ledger", "train", "evaluate", "rank")
+COMMANDS = ("demo", "fetch", "show", "negatives", "ledger", "train", "evaluate", "rank", "serve")
 INTERRUPTED = 130
 """The exit status of what Ctrl-C ended, as shells have it."""
 
