@@ -1,0 +1,43 @@
+"""schemathesis asks what the description allows, and what it does not, and finds no answer it does not describe."""
+
+import schemathesis
+from scripted import Scripted
+
+from pneg.web.serving.app import application
+from pneg.web.serving.key import Key
+from pneg.web.serving.limits import Limits
+
+BOUNDS = Limits(turns=8, candidates=6, bytes=4096)
+open_api = schemathesis.openapi.from_asgi("/openapi.json", application(Scripted(), bounds=BOUNDS))
+keyed_api = schemathesis.openapi.from_asgi("/openapi.json", application(Scripted(), bounds=BOUNDS, key=Key._of("k", "")))
+
+
+@open_api.parametrize()
+def test_nothing_is_found_without_a_key(case: schemathesis.Case) -> None:
+    case.call_and_validate()
+
+
+@keyed_api.parametrize()
+def test_nothing_is_found_with_a_key(case: schemathesis.Case) -> None:
+    case.call_and_validate(headers={"Authorization": "Bearer k"})
+
+
+def test_the_description_names_what_there_is_and_shows_examples() -> None:
+    found = open_api.raw_schema
+    assert set(found["paths"]) == {"/rank", "/healthz", "/metrics"}
+    rank = found["paths"]["/rank"]["post"]
+    assert set(rank["responses"]) == {"200", "400", "408", "413", "415", "422", "500", "503"}
+    [example] = rank["requestBody"]["content"]["application/json"]["examples"].values()
+    assert set(example["value"]) == {"context", "candidates"}
+    assert rank["responses"]["200"]["content"]["application/json"]["example"]["ranking"][0]["index"] == 1
+    question = found["components"]["schemas"]["Question"]
+    assert question["properties"]["context"]["maxItems"] == 8
+    assert question["properties"]["candidates"]["maxItems"] == 6
+    assert "security" not in rank
+
+
+def test_the_description_asks_for_the_key_where_the_server_does() -> None:
+    paths = keyed_api.raw_schema["paths"]
+    assert paths["/rank"]["post"]["security"] == paths["/metrics"]["get"]["security"] == [{"key": []}]
+    assert "security" not in paths["/healthz"]["get"]
+    assert "401" in paths["/rank"]["post"]["responses"]
