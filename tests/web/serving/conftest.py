@@ -6,12 +6,11 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 from asking import Served
 from scripted import Scripted
 
 from pneg.web.serving.app import application
-from pneg.web.serving.server import bound
+from pneg.web.serving.server import bound, made
 
 
 @contextmanager
@@ -19,9 +18,11 @@ def _running(selector: Scripted, options: dict[str, Any]) -> Iterator[Served]:
     app = application(selector, **options)
     selector.forget()
     taken = bound("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
+    ready = threading.Event()
+    server = made(app, grace=5, ready=ready.set)
     thread = threading.Thread(target=server.run, args=([taken],))
     thread.start()
+    assert ready.wait(30)
     try:
         yield Served(selector, taken.getsockname()[1])
     finally:

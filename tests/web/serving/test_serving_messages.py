@@ -83,7 +83,7 @@ def test_a_key_comes_from_a_variable_or_a_file_and_a_blank_one_is_refused(
     assert Key.from_variable("THE_KEY").opens("Bearer k1")
     assert Key.from_file(tmp_path / "key").opens("Bearer k2")
     (tmp_path / "key").write_text(" \n")
-    with pytest.raises(DataError, match="the file .* holds no key"):
+    with pytest.raises(DataError, match=r"the file .* holds no key"):
         Key.from_file(tmp_path / "key")
     with pytest.raises(DataError, match="the environment variable NO_KEY holds no key"):
         Key.from_variable("NO_KEY")

@@ -1,28 +1,48 @@
 """schemathesis asks what the description allows, and what it does not, and finds no answer it does not describe."""
 
-import schemathesis
-from scripted import Scripted
+from collections.abc import Callable
+from typing import Any
 
-from pneg.web.serving.app import application
+import pytest
+import schemathesis
+from asking import Served
+
 from pneg.web.serving.key import Key
 from pneg.web.serving.limits import Limits
 
 BOUNDS = Limits(turns=8, candidates=6, bytes=4096)
-open_api = schemathesis.openapi.from_asgi("/openapi.json", application(Scripted(), bounds=BOUNDS))
-keyed_api = schemathesis.openapi.from_asgi("/openapi.json", application(Scripted(), bounds=BOUNDS, key=Key._of("k", "")))
+Serving = Callable[..., Served]
 
 
-@open_api.parametrize()
+def described(served: Served) -> Any:
+    return schemathesis.openapi.from_url(f"http://127.0.0.1:{served.port}/openapi.json")
+
+
+@pytest.fixture
+def open_api(serving: Serving) -> Any:
+    return described(serving(bounds=BOUNDS))
+
+
+@pytest.fixture
+def keyed_api(serving: Serving) -> Any:
+    return described(serving(bounds=BOUNDS, key=Key._of("k", "")))
+
+
+without_key = schemathesis.pytest.from_fixture("open_api")
+with_key = schemathesis.pytest.from_fixture("keyed_api")
+
+
+@without_key.parametrize()
 def test_nothing_is_found_without_a_key(case: schemathesis.Case) -> None:
     case.call_and_validate()
 
 
-@keyed_api.parametrize()
+@with_key.parametrize()
 def test_nothing_is_found_with_a_key(case: schemathesis.Case) -> None:
     case.call_and_validate(headers={"Authorization": "Bearer k"})
 
 
-def test_the_description_names_what_there_is_and_shows_examples() -> None:
+def test_the_description_names_what_there_is_and_shows_examples(open_api: Any) -> None:
     found = open_api.raw_schema
     assert set(found["paths"]) == {"/rank", "/healthz", "/metrics"}
     rank = found["paths"]["/rank"]["post"]
@@ -36,7 +56,7 @@ def test_the_description_names_what_there_is_and_shows_examples() -> None:
     assert "security" not in rank
 
 
-def test_the_description_asks_for_the_key_where_the_server_does() -> None:
+def test_the_description_asks_for_the_key_where_the_server_does(keyed_api: Any) -> None:
     paths = keyed_api.raw_schema["paths"]
     assert paths["/rank"]["post"]["security"] == paths["/metrics"]["get"]["security"] == [{"key": []}]
     assert "security" not in paths["/healthz"]["get"]

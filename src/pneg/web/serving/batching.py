@@ -121,7 +121,7 @@ class Batcher:
 
     def close(self) -> None:
         """Let the thread end."""
-        self._thread.shutdown()
+        self._thread.shutdown(cancel_futures=True)
 
     def _count(self, change: int) -> None:
         self.waiting += change

@@ -56,6 +56,23 @@ def url(taken: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def made(app: FastAPI, *, grace: float, ready: Callable[[], None]) -> uvicorn.Server:
+    """A server with this project's settings, not started; arguments as of `run`."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        lifespan="on",
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=grace,  # type: ignore[arg-type]  # asyncio takes any number
+    )
+    return _Server(config, ready)
+
+
 def run(app: FastAPI, taken: socket.socket, *, grace: float, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT; then accept no more, finish what is in work, and return.
 
@@ -69,19 +86,7 @@ def run(app: FastAPI, taken: socket.socket, *, grace: float, ready: Callable[[],
         DataError: when another server began to listen at the address meanwhile.
     """
     host, port = taken.getsockname()[:2]
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        ws="none",
-        lifespan="on",
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=grace,  # type: ignore[arg-type]  # asyncio takes any number
-    )
-    server = _Server(config, ready)
+    server = made(app, grace=grace, ready=ready)
 
     def stop(number: int, _: FrameType | None) -> None:
         server.should_exit = True
