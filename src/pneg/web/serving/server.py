@@ -12,6 +12,8 @@ with needs("serve"):
     import uvicorn
     from fastapi import FastAPI
 
+BACKLOG = 2048
+"""Connections that may wait to be accepted."""
 KEEP_ALIVE = 75
 """Seconds that an idle connection is kept; proxies keep theirs for less, so none is closed under a request."""
 
@@ -85,7 +87,10 @@ def run(app: FastAPI, taken: socket.socket, *, grace: float, ready: Callable[[],
     Raises:
         DataError: when another server began to listen at the address meanwhile.
     """
-    host, port = taken.getsockname()[:2]
+    try:
+        taken.listen(BACKLOG)
+    except OSError as error:
+        raise _refused(*taken.getsockname()[:2], error) from None
     server = made(app, grace=grace, ready=ready)
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -95,8 +100,6 @@ def run(app: FastAPI, taken: socket.socket, *, grace: float, ready: Callable[[],
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         server.run(sockets=[taken])
-    except OSError as error:
-        raise _refused(host, port, error) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
