@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HEAVY = {
     "torch", "transformers", "numpy", "aiohttp", "openai", "pyarrow", "xllamacpp",
-    "huggingface_hub", "sklearn", "anyio", "tqdm",
+    "huggingface_hub", "sklearn", "anyio", "tqdm", "fastapi", "uvicorn", "prometheus_client",
 }  # fmt: skip
 
 
@@ -26,6 +26,7 @@ def test_imports_go_from_left_to_right_only() -> None:
         "import pneg.corpora",
         "from pneg.cli import main; main(['--help'])",
         "from pneg.cli import main; main(['negatives', 'prompted', '--help'])",
+        "from pneg.cli import main; main(['serve', '--help'])",
     ],
 )
 def test_nothing_heavy_is_imported_for(code: str) -> None:
@@ -34,3 +35,9 @@ def test_nothing_heavy_is_imported_for(code: str) -> None:
     loaded = set(done.stdout.rpartition("loaded:")[2].split())
     assert "pneg" in loaded
     assert loaded & HEAVY == set()
+
+
+def test_serving_needs_no_torch_of_its_own() -> None:
+    code = "import sys, pneg.web.serving.app, pneg.web.serving.server; print({'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

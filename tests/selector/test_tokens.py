@@ -5,7 +5,7 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pneg.selector.tokens import PairTokenizer
+from pneg.selector.tokens import PairTokenizer, buckets
 
 WORDS = st.lists(
     st.sampled_from("the soup was cold and we waited for a train in Rome".split()), min_size=1, max_size=25
@@ -48,3 +48,17 @@ def test_turns_are_joined_by_one_separator_token(backbone: Path) -> None:
     pairs = PairTokenizer(tokenizer, max_length=64)
     [joined] = pairs.encode([pairs.join(["the soup", "was cold", "today"])])
     assert joined.tolist().count(tokenizer.sep_token_id) == 2
+
+
+@given(st.lists(st.integers(1, 128), min_size=1, max_size=300), st.integers(128, 4096))
+def test_buckets_hold_every_pair_once_and_few_tokens(lengths: list[int], tokens: int) -> None:
+    found = list(buckets(lengths, tokens))
+    assert sorted(np.concatenate(found).tolist()) == list(range(len(lengths)))
+    for bucket in found:
+        assert len(bucket) * max(lengths[n] for n in bucket) <= tokens
+
+
+def test_little_of_a_bucket_is_padding() -> None:
+    lengths = np.random.default_rng(0).integers(10, 100, size=176)
+    padded = sum(len(bucket) * lengths[bucket].max() for bucket in buckets(lengths, 4096))
+    assert padded <= 1.12 * lengths.sum()

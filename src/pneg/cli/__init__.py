@@ -11,7 +11,9 @@ import click
 from pneg import __version__ as pneg_version
 from pneg.errors import PnegError
 
-COMMANDS = ("demo", "fetch", "show", "negatives", "ledger", "train", "evaluate", "calibrate", "export", "rank")
+COMMANDS = (
+    "demo", "fetch", "show", "negatives", "ledger", "train", "evaluate", "calibrate", "export", "rank", "serve",
+)  # fmt: skip
 INTERRUPTED = 130
 """The exit status of what Ctrl-C ended, as shells have it."""
 

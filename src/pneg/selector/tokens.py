@@ -1,6 +1,6 @@
 """From texts to token numbers: each text is tokenised once, pairs are put together from the parts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,3 +162,29 @@ class PairTokenizer:
             mask[place, : len(row)] = 1
             types[place, len(row) - second : len(row)] = 1
         return Pairs(ids, mask, types if self.has_types else None)
+
+
+def buckets(
+    lengths: npt.ArrayLike, tokens: int, slack: float = 0.85, fewest: int = 8
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Split pairs into batches of like length, longest first, so that little is padding.
+
+    Args:
+        lengths: tokens of each pair, shape (pairs,).
+        tokens: most tokens in a batch, padding included (a single pair may have more).
+        slack: a batch ends before a pair shorter than this share of its longest...
+        fewest: ...if it has this many pairs already.
+
+    Yields:
+        Numbers of pairs; together each once.
+    """
+    sizes = np.asarray(lengths)
+    order = np.argsort(-sizes, kind="stable")
+    start = 0
+    for place in range(1, len(order) + 1):
+        longest, count = sizes[order[start]], place - start
+        if place == len(order) or (
+            (count + 1) * longest > tokens or (count >= fewest and sizes[order[place]] < slack * longest)
+        ):
+            yield order[start:place]
+            start = place

@@ -1,0 +1,171 @@
+"""Dynamic batching: what arrives while the model works is scored together next."""
+
+import asyncio
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pneg.web.serving.metrics import Metrics
+
+log = logging.getLogger("pneg.serve")
+Pair = tuple[Sequence[str], str]
+Scores = npt.NDArray[np.float32]
+LONGEST_WAIT = 60
+"""Seconds that a client is told to wait at most."""
+PROBES: list[Pair] = [
+    (("Are you hungry?",), "A little."),
+    (("I moved here from Rome in June, and I miss it. " * 3, "Why did you?"), "For work, mostly, and for the sea."),
+    (("No.",), "ok"),
+    (("When does it leave?", "At 9:45.", "From where?"), "Platform 12, if nothing has changed. " * 2),
+]
+SAME, SAME_SHARE = 1e-5, 1e-3
+"""By how much scores may differ and be the same, and which share of their range besides."""
+
+
+class Scorer(Protocol):
+    """What can be served.
+
+    Attributes:
+        history: turns of a context that are read.
+    """
+
+    history: int
+
+    def score(self, pairs: Sequence[Pair]) -> Scores:
+        """Scores of (turns, candidate) pairs in their order, shape (pairs,); called from one thread only."""
+        ...
+
+
+class Full(Exception):
+    """More candidates wait than may.
+
+    Args:
+        seconds: after which to try again.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(f"try again in {seconds} s")
+
+
+def independent(selector: Scorer) -> bool:
+    """Whether a score is the same whatever else is scored in the call.
+
+    Activations that are quantised by the range of a whole batch, for one, make scores depend on their neighbours.
+    """
+    alone = [selector.score([pair])[0] for pair in PROBES]
+    together = selector.score(PROBES)
+    bound = SAME + SAME_SHARE * float(np.ptp(together))
+    return bool(np.abs(together - np.array(alone)).max() <= bound)
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    pairs: list[Pair]
+    answer: "asyncio.Future[Scores]"
+
+
+class Batcher:
+    """Scores requests on one thread, all that wait in one call; used on one event loop.
+
+    While the model is idle a request goes to it at once, so that a single client waits for nothing but the model.
+
+    Args:
+        selector: what scores.
+        metrics: what counts.
+        together: candidates scored in a call at most (a single request may have more); 1 for a request a call.
+        waiting: candidates that may wait at most.
+    """
+
+    def __init__(self, selector: Scorer, metrics: Metrics, together: int = 256, waiting: int = 2000) -> None:
+        self.selector, self.metrics, self.together, self.most_waiting = selector, metrics, together, waiting
+        self.waiting = 0
+        self._line: deque[_Asked] = deque()
+        self._thread = ThreadPoolExecutor(1, "selector")
+        self._working: asyncio.Task[None] | None = None
+        self._pace = 0.0  # seconds a candidate, of the last call
+
+    def warm(self) -> None:
+        """Make the model's first, slow, calls, and find out whether requests may be scored together."""
+        if not self._thread.submit(independent, self.selector).result() and self.together > 1:
+            log.warning("pneg: this selector's scores depend on their neighbours; each request is scored alone")
+            self.together = 1
+
+    def submit(self, pairs: Sequence[Pair]) -> "asyncio.Future[Scores]":
+        """Have pairs scored; cancel what is returned, and nothing more is spent on them.
+
+        Args:
+            pairs: (turns, candidate) each.
+
+        Raises:
+            Full: when the others that wait leave no room.
+        """
+        if self._line and self.waiting + len(pairs) > self.most_waiting:
+            raise Full(min(LONGEST_WAIT, max(1, math.ceil(self.waiting * self._pace))))
+        loop = asyncio.get_running_loop()
+        asked = _Asked(list(pairs), loop.create_future())
+        self._line.append(asked)
+        self._count(len(pairs))
+        asked.answer.add_done_callback(lambda answer: self._leave(asked) if answer.cancelled() else None)
+        if self._working is None or self._working.done():
+            self._working = loop.create_task(self._work())
+        return asked.answer
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._thread.shutdown(cancel_futures=True)
+
+    def _count(self, change: int) -> None:
+        self.waiting += change
+        self.metrics.waiting.set(self.waiting)
+
+    def _leave(self, asked: _Asked) -> None:
+        if asked in self._line:
+            self._line.remove(asked)
+            self._count(-len(asked.pairs))
+
+    async def _work(self) -> None:
+        while self._line:
+            batch = self._next()
+            if await self._score(batch) and len(batch) > 1:  # so that only what is at fault fails
+                for asked in batch:
+                    if not asked.answer.done():
+                        await self._score([asked])
+
+    def _next(self) -> list[_Asked]:
+        batch = [self._line.popleft()]
+        size = len(batch[0].pairs)
+        while self._line and size + len(self._line[0].pairs) <= self.together:
+            batch.append(self._line.popleft())
+            size += len(batch[-1].pairs)
+        self._count(-size)
+        return batch
+
+    async def _score(self, batch: list[_Asked]) -> bool:
+        """Hand each its scores; whether that failed."""
+        pairs = [pair for asked in batch for pair in asked.pairs]
+        started = time.perf_counter()
+        call = asyncio.get_running_loop().run_in_executor(self._thread, self.selector.score, pairs)
+        await asyncio.wait({call})
+        seconds = time.perf_counter() - started
+        self.metrics.called(len(batch), len(pairs), seconds)
+        error = call.exception()
+        if error is not None:
+            if len(batch) == 1 and not batch[0].answer.done():
+                batch[0].answer.set_exception(error)
+            return True
+        self._pace = seconds / max(1, len(pairs))
+        scores, start = call.result(), 0
+        for asked in batch:
+            if not asked.answer.done():
+                asked.answer.set_result(scores[start : start + len(asked.pairs)])
+            start += len(asked.pairs)
+        return False
