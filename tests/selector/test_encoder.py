@@ -110,4 +110,4 @@ def test_it_saves_and_loads_its_architecture(backbones: dict[str, Path], tmp_pat
     selector.save(tmp_path / "s")
     loaded = Selector.load(tmp_path / "s", device="cpu")
     assert loaded.architecture == "shared"
-    assert np.array_equal(loaded.score(PAIRS[:10]), selector.score(PAIRS[:10]))
+    assert np.abs(loaded.score(PAIRS[:10]) - selector.score(PAIRS[:10])).max() < 1e-6
