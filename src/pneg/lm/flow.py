@@ -61,25 +61,28 @@ class Pace:
         self._round = max(ROUND, int(self.limit))
         self._best: Speed | None = None
 
-    @asynccontextmanager
-    async def turn(self, first: bool = False) -> AsyncIterator[None]:
+    def turn(self, first: bool = False) -> "Turn":
         """Wait until one more request may be sent, and count it as in work until the block ends.
 
         Args:
             first: go in front of those that wait.
         """
-        await self._begin(first)
+        return Turn(self, first)
+
+    async def begin(self, first: bool) -> None:
+        """Wait until one more request may be sent; `end` must follow."""
+        if self.working < int(self.limit):
+            self.working += 1
+        else:
+            await self._granted(first)
         try:
             while (closed := self._closed_until - time.monotonic()) > 0:
                 await asyncio.sleep(closed + random.uniform(0, SPREAD * closed))
-            yield
-        finally:
-            self._end()
+        except BaseException:
+            self.end()
+            raise
 
-    async def _begin(self, first: bool) -> None:
-        if self.working < int(self.limit):
-            self.working += 1
-            return
+    async def _granted(self, first: bool) -> None:
         granted = asyncio.get_running_loop().create_future()
         if first:
             self._waiting.appendleft(granted)
@@ -89,10 +92,11 @@ class Pace:
             await granted
         except asyncio.CancelledError:
             if granted.done() and not granted.cancelled():
-                self._end()
+                self.end()
             raise
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """A request is done, be it answered or not."""
         self.working -= 1
         while self._waiting and self.working < int(self.limit):
             granted = self._waiting.popleft()
@@ -137,6 +141,20 @@ class Pace:
         self.limit = max(1.0, self.limit * left)
         self._cut_at = time.monotonic()
         self._doubling = False
+
+
+@dataclass(slots=True)
+class Turn:
+    """A block in which one request may be in work."""
+
+    pace: Pace
+    first: bool
+
+    async def __aenter__(self) -> None:
+        await self.pace.begin(self.first)
+
+    async def __aexit__(self, *_: object) -> None:
+        self.pace.end()
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +221,20 @@ class _Job:
         """What ended the job; nothing is sent after it."""
 
     async def complete(self, request: Request) -> Completion:
+        answers = self.answers
+        try:
+            return await self._attempt(request, False)
+        except BackendError as error:
+            if not error.retryable:
+                raise
+            first = error
+        return await self._again(request, first, answers)
+
+    async def _again(self, request: Request, first: BackendError, answers: int) -> Completion:
+        """Go on after the first attempt has failed: an answer that comes at once pays nothing for retries."""
         import stamina
 
-        alone, answers = 0, self.answers
+        alone = 0
         async for attempt in stamina.retry_context(
             on=again,
             attempts=None,
@@ -217,7 +246,9 @@ class _Job:
             with attempt:
                 self.of.retried += attempt.num > 1
                 try:
-                    return await self._attempt(request, attempt.num > 1)
+                    if attempt.num == 1:
+                        raise first
+                    return await self._attempt(request, True)
                 except BackendError as error:
                     alone += error.status not in BUSY and self.answers > answers
                     answers = self.answers
