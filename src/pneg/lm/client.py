@@ -5,7 +5,7 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
@@ -17,6 +17,7 @@ import msgspec
 
 from pneg.errors import BackendError
 from pneg.lm.base import TOO_LONG, Complete, Completion, Request
+from pneg.lm.wire import Pool, Unreachable, suits
 
 if TYPE_CHECKING:
     import aiohttp
@@ -44,6 +45,7 @@ REASONS = (
 Endpoint = Literal["completions", "chat"]
 PATHS: Mapping[Endpoint, str] = {"completions": "completions", "chat": "chat/completions"}
 JSON = {"Content-Type": "application/json"}
+SENT_ON = (301, 302, 303, 307, 308)
 CONTINUE = (
     "The user gives the beginning of a text. Write what comes next, exactly where it breaks off, in the same form. "
     "Do not repeat any of it and add no remarks."
@@ -79,11 +81,19 @@ class OpenAICompatible:
         key = self.key or os.environ.get(KEY_VARIABLE) or "none"
         address = f"{self.url.rstrip('/')}/{PATHS[self.endpoint]}"
         place = public(self.url)
-        async with session(self.url, key, self.timeout) as http:
+        async with AsyncExitStack() as opened:
+            http = await opened.enter_async_context(session(self.url, key, self.timeout))
+            pool = None
+            if suits(address) and not _proxy(self.url):
+                pool = await opened.enter_async_context(
+                    Pool(address, JSON | _authorization(self.url, key), self.timeout)
+                )
 
             async def complete(request: Request) -> Completion:
                 asked = encoded(body(request, self.name, self.endpoint, self.extra))
-                answer = await exchange(http, "POST", address, place, key, data=asked, headers=JSON)
+                answer = await posted(pool, asked, place, key) if pool else None
+                if answer is None:
+                    answer = await exchange(http, "POST", address, place, key, data=asked, headers=JSON)
                 return completion(answer, request, self.endpoint)
 
             yield complete
@@ -104,19 +114,51 @@ def session(url: str, key: str, timeout: float) -> "aiohttp.ClientSession":
     """A pool of connections that sends the key with each request; proxies are the environment's."""
     import aiohttp
 
-    headers = {} if "@" in urlsplit(url).netloc else {"Authorization": f"Bearer {key}"}
     return aiohttp.ClientSession(
-        headers=headers,
+        headers=_authorization(url, key),
         timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, 30)),
         connector=aiohttp.TCPConnector(limit=0),
         proxy=_proxy(url),
     )
 
 
+def _authorization(url: str, key: str) -> dict[str, str]:
+    return {} if "@" in urlsplit(url).netloc else {"Authorization": f"Bearer {key}"}
+
+
 def _proxy(url: str) -> str | None:
     """The environment's proxy for an address, found once; aiohttp would look for it with each request."""
     parts = urlsplit(url)
     return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+
+
+async def posted(pool: Pool, body: bytes, place: str, key: str) -> bytes | None:
+    """Send one request, once, and return the body of the answer; None where the server sends on to another address.
+
+    Args:
+        pool: of connections.
+        body: to be sent.
+        place: the server as errors name it.
+        key: is kept out of errors.
+
+    Raises:
+        BackendError: when there is no answer, or its status is not one of success.
+    """
+    try:
+        answer = await pool.post(body)
+    except Unreachable:
+        said = unreachable(place)
+    except TimeoutError:
+        said = late(place)
+    except OSError as error:
+        said = broken(place, error)
+    else:
+        if answer.status < 300:
+            return answer.body
+        if answer.status in SENT_ON:
+            return None
+        said = refusal(place, answer.status, answer.headers, answer.body, key)
+    raise said
 
 
 async def exchange(
@@ -144,16 +186,30 @@ async def exchange(
                 return found
             raise refusal(place, answer.status, answer.headers, found, key)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-        said = BackendError(f"{place} cannot be reached", retryable=True, hint="check --lm and that the server is up")
+        said = unreachable(place)
     except TimeoutError:
-        hint = "try again later"
-        said = BackendError(f"{place} did not answer in time", retryable=True, hint=hint, billed=True)
+        said = late(place)
     except aiohttp.InvalidURL:
         said = BackendError(f"{place} is no address", hint="check --lm")
     except (aiohttp.ClientError, OSError) as error:
-        broken = f"{place} broke off its answer ({type(error).__name__})"
-        said = BackendError(broken, retryable=True, hint="check that the server is up", billed=True)
+        said = broken(place, error)
     raise said
+
+
+def unreachable(place: str) -> BackendError:
+    """Nothing was sent."""
+    return BackendError(f"{place} cannot be reached", retryable=True, hint="check --lm and that the server is up")
+
+
+def late(place: str) -> BackendError:
+    """A request took too long, and may have been worked on."""
+    return BackendError(f"{place} did not answer in time", retryable=True, hint="try again later", billed=True)
+
+
+def broken(place: str, error: Exception) -> BackendError:
+    """An answer ended too early."""
+    said = f"{place} broke off its answer ({type(error).__name__})"
+    return BackendError(said, retryable=True, hint="check that the server is up", billed=True)
 
 
 def body(request: Request, model: str, endpoint: Endpoint, extra: Mapping[str, object]) -> dict[str, object]:
@@ -262,7 +318,7 @@ def _told(answer: bytes) -> tuple[str, str]:
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, given as such or as a date (RFC 9110, section 10.2.3)."""
-    for name, unit in (("retry-after-ms", 1000.0), ("Retry-After", 1.0)):
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         value = headers.get(name, "").strip()
         if re.fullmatch(r"\d+(\.\d+)?", value):
             return float(value) / unit
