@@ -22,6 +22,8 @@ SLOWER, GAINED = 1.5, 1.2
 """Answers that take so many times as long, without so many times as many of them a second, wait for each other."""
 DRIFT = 1.1
 """By so much the time that is taken for usual is raised whenever answers took longer."""
+STEPS = 64
+"""In so many rounds it grows from nothing to all that is allowed, or by one a round if that is more."""
 ROUND = 16
 """Answers by which speed is judged, at least."""
 SPREAD = 0.1
@@ -41,7 +43,9 @@ class Speed:
 class Pace:
     """How many requests may be in work, found by trying (additive increase, multiplicative decrease).
 
-    It doubles from round to round until something goes wrong, as TCP does, and from then on grows by one a round.
+    It doubles from round to round until something goes wrong, as TCP does, and from then on grows by one a round, or
+    by a small part of what is allowed. Once it does not double any more, one slow round is taken for a hiccup, of
+    this machine or another.
 
     Args:
         most: never more than so many.
@@ -52,7 +56,7 @@ class Pace:
         self.most = most
         self.limit = float(min(start, most))
         self.working = 0
-        self._doubling = True
+        self._doubling, self._hiccup = True, False
         self._cut_at = 0.0
         self._closed_until = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -122,7 +126,7 @@ class Pace:
         if full and self._doubling:
             self.limit = min(self.most, self.limit + 1)
         elif full:
-            self.limit = min(self.most, self.limit + 1 / self.limit)
+            self.limit = min(self.most, self.limit + max(1, self.most // STEPS) / self.limit)
         if len(self._taken) >= self._round:
             self._judge(Speed(sum(self._taken) / len(self._taken), len(self._taken) / (now - self._round_began)))
 
@@ -130,12 +134,14 @@ class Pace:
         """Slow down when answers take longer and no more of them come."""
         best = self._best
         self._taken, self._round_began, self._round = [], time.monotonic(), max(ROUND, int(self.limit))
+        slow = best is not None and speed.latency > SLOWER * best.latency and speed.rate <= GAINED * best.rate
         if best is None or speed.latency < best.latency or speed.rate > GAINED * best.rate:
             self._best = speed
-        elif speed.latency > SLOWER * best.latency:
+        elif slow and (self._hiccup or (self._doubling and self.limit < self.most)):
             self._cut(EASED)
             # What is usual drifts, lest a server that has become slower for good be given less and less.
             self._best = Speed(best.latency * DRIFT, best.rate)
+        self._hiccup = slow
 
     def _cut(self, left: float) -> None:
         self.limit = max(1.0, self.limit * left)
