@@ -32,6 +32,8 @@ class _Dollars(click.ParamType):  # type: ignore[type-arg]
 DOLLARS = _Dollars()
 MOST = 64
 """Requests at a time to a server, at most."""
+SPARE = 4
+"""For so many requests at a time one more answer may be on its way to the disk."""
 MOST_IN_BATCH = 10_000
 OPTIONS = (
     click.option(
@@ -235,7 +237,8 @@ class Backend:
             metered = Metered(lm, paid, self.budget, ledger.spent())
             alone = self.remote and not self.batch
             paced = Paced(metered, Policy(patience=self.patience)) if alone else metered
-            yield Asked(Recorded(paced, ledger, self.form), metered, price is not None)
+            spare = lm.concurrency // SPARE if alone else 0
+            yield Asked(Recorded(paced, ledger, self.form, spare), metered, price is not None)
 
     @property
     def form(self) -> str:

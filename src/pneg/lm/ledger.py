@@ -281,13 +281,15 @@ class Recorded:
         lm: asked for what the ledger does not have.
         ledger: open.
         form: what else makes its answers differ from those of the same model elsewhere, such as `chat`.
+        spare: so many requests more than the language model bears are taken at a time, lest it wait while answers are
+            put on the disk; it must keep to its own concurrency then, as `Paced` does.
 
     Attributes:
         replayed: how many answers came from the ledger.
     """
 
-    def __init__(self, lm: LanguageModel, ledger: Ledger, form: str = "") -> None:
-        self.lm, self.name, self.concurrency = lm, lm.name, lm.concurrency
+    def __init__(self, lm: LanguageModel, ledger: Ledger, form: str = "", spare: int = 0) -> None:
+        self.lm, self.name, self.concurrency = lm, lm.name, lm.concurrency + spare
         self.ledger, self.form, self.replayed = ledger, form, 0
         self._who = f"{json.dumps(form)}, {json.dumps(self.name)}"
 
