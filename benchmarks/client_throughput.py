@@ -1,7 +1,8 @@
 """Requests a second to a server that answers in 50 ms, beside the openai client; and memory over many contexts.
 
 The server is scripted and runs in a process of its own. `job` is all that `pneg negatives prompted` does, prompts,
-faults, ledger and flow control included; `requests` is the client with flow control alone.
+faults, ledger, journal and flow control included; `requests` is the client with flow control alone; `limit` sends
+ready-made bytes over bare sockets and looks at nothing but the length of what comes back.
 """
 
 import asyncio
@@ -12,7 +13,8 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
@@ -24,10 +26,17 @@ import common
 from pneg.dialogue import Dialogue
 from pneg.lm import Ledger, Metered, OpenAICompatible, Paced, Price, Recorded, Request, Run, Sampling
 from pneg.lm.base import LanguageModel
+from pneg.lm.client import body, encoded, quick_loop
+from pneg.negatives import add
+from pneg.negatives.journal import Journal
 from pneg.negatives.prompted import Prompted, prompt
 
 DELAY = 0.05
 CONNECTIONS = (50, 256)
+FEWER = 8
+"""The peer is given so many times fewer requests, lest all wait for it."""
+TICK = 0.0005
+"""Seconds by which an answer may come early, so that one timer serves many."""
 SHOTS = 2
 MEBIBYTE = 2**20
 TEXT = "\n".join(f"{n}. Number {n} is a good response to nothing." for n in range(1, 6)).removeprefix("1.")
@@ -48,13 +57,38 @@ class Round:
     cpu: float
 
 
+class Answers:
+    """Sends each answer when it is due; all take alike, so the first is always next."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.due: deque[tuple[float, Any]] = deque()
+
+    def add(self, transport: Any) -> None:
+        """Answer over a connection, in its time."""
+        self.due.append((self.loop.time() + DELAY, transport))
+        if len(self.due) == 1:
+            self.loop.call_later(DELAY, self._send)
+
+    def _send(self) -> None:
+        now = self.loop.time() + TICK
+        while self.due and self.due[0][0] <= now:
+            transport = self.due.popleft()[1]
+            if not transport.is_closing():
+                transport.write(ANSWER)
+        if self.due:
+            self.loop.call_at(self.due[0][0], self._send)
+
+
 class Scripted(asyncio.Protocol):
     """A connection to the server: every request is answered alike after the delay."""
+
+    def __init__(self, answers: Answers) -> None:
+        self.answers, self.got = answers, b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self.transport: Any = transport
-        self.got = b""
 
     def data_received(self, data: bytes) -> None:
         """Answer each whole request."""
@@ -64,47 +98,72 @@ class Scripted(asyncio.Protocol):
             length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
             if len(rest) >= length:
                 self.got = rest[length:]
-                asyncio.get_running_loop().call_later(DELAY, self._answer)
+                self.answers.add(self.transport)
 
-    def _answer(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(ANSWER)
+
+class Bare(asyncio.Protocol):
+    """A connection that sends the next request as soon as an answer is as long as it should be."""
+
+    def __init__(self, requests: Iterator[bytes], done: "asyncio.Future[None]") -> None:
+        self.requests, self.done, self.missing = requests, done, 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self.transport: Any = transport
+        self.data_received(b"")
+
+    def data_received(self, data: bytes) -> None:
+        """Go on, or end with the requests."""
+        self.missing -= len(data)
+        if not self.missing:
+            sent = next(self.requests, None)
+            if sent is None:
+                self.done.set_result(None)
+            else:
+                self.missing = len(ANSWER)
+                self.transport.write(sent)
 
 
 def main() -> None:
     """Measure and print."""
-    parser = common.arguments(__doc__, limit=4_000, rounds=3)
+    parser = common.arguments(__doc__, limit=160, rounds=3)
     parser.add_argument("--contexts", type=int, default=20_000, help="for memory (default: %(default)s)")
     options = parser.parse_args()
     dialogues = common.dialogues(options.data, "data_positives.json")
     examples = common.dialogues(None, "dev.json", "starter:demonstrations")
     asked = [
-        Request(prompt.build(examples[:SHOTS], dialogue.context, 5), Sampling(max_tokens=240), seed=0)
+        Request(prompt.build(examples[:SHOTS], dialogue, 5), Sampling(max_tokens=240), seed=0)
         for dialogue in islice(cycle(dialogues), 64)
     ]
     with serving() as url:
         contenders: dict[str, Any] = {}
         for most in CONNECTIONS:
-            contenders[f"pneg, requests, {most}"] = _timed(lambda m=most: _ours(url, m, asked, options.limit))
-            contenders[f"openai, {most}"] = _timed(lambda m=most: _openai(url, m, asked, options.limit))
+            limit = most * options.limit
+            contenders[f"limit, {most}"] = _timed(lambda m=most, n=limit: _bare(url, m, asked, n))
+            contenders[f"pneg, requests, {most}"] = _timed(lambda m=most, n=limit: _ours(url, m, asked, n))
             contenders[f"pneg, job, {most}"] = _timed(
-                lambda m=most: sum(1 for _ in _job(url, m, dialogues, examples, options.limit))
+                lambda m=most, n=limit: sum(1 for _ in _job(url, m, dialogues, examples, n))
             )
+            contenders[f"openai, {most}"] = _timed(lambda m=most, n=limit // FEWER: _openai(url, m, asked, n))
         found: dict[str, list[Round]] = common.interleaved(contenders, options.rounds)
-        rows = [["", "requests/s", "lowest-highest", "of the ideal", "CPU ms a request"]]
+        rows = [["", "requests/s", "lowest-highest", "of the ideal", "of the limit", "CPU ms a request"]]
         for name, values in found.items():
             rates = [of.requests / of.seconds for of in values]
             cpu = median(of.cpu / of.requests for of in values)
-            ideal = int(name.rpartition(" ")[2]) / DELAY
-            share = f"{median(rates) / ideal:.0%}"
-            rows.append([name, f"{median(rates):,.0f}", common.spread(rates), share, f"{cpu * 1e3:.2f}"])
+            most = name.rpartition(" ")[2]
+            limit = median(of.requests / of.seconds for of in found[f"limit, {most}"])
+            shares = [f"{median(rates) / whole:.0%}" for whole in (int(most) / DELAY, limit)]
+            rows.append([name, f"{median(rates):,.0f}", common.spread(rates), *shares, f"{cpu * 1e3:.3f}"])
         common.show(
             rows,
-            f"{options.limit} requests in each of {options.rounds} interleaved rounds, medians; {SHOTS} "
-            f"demonstrations; the server answers {DELAY * 1e3:.0f} ms after it has read a request and shares the "
-            "cores. The number behind a name: connections. Ideal: as many requests as fit into the delay, at no cost "
-            "at all. CPU: of this process; under 1 ms is under one core at 1,000 requests/s. A job's first requests "
-            "find out how many the server bears. Peer: AsyncOpenAI with a semaphore, requests alone.",
+            f"{options.limit} requests a connection, {options.limit // FEWER} for the peer, in each of "
+            f"{options.rounds} interleaved rounds, medians; {SHOTS} demonstrations; the server answers "
+            f"{DELAY * 1e3:.0f} ms after it has read a request and shares the cores. The number behind a name: "
+            "connections. Ideal: as many requests as fit into the delay, at no cost at all. Limit: what this server "
+            "gives bare sockets. CPU: of this process; under 1 ms is under one core at 1,000 requests/s. A job's "
+            "first requests find out how many the server bears. Peer: AsyncOpenAI with a semaphore, requests alone. "
+            f"All with {'uvloop' if quick_loop() else 'the event loop of asyncio'}.",
+            *(["uvloop"] if quick_loop() else []),
             "aiohttp",
             "openai",
         )
@@ -127,11 +186,24 @@ def serving() -> Iterator[str]:
 
 def _serve(told: Any) -> None:
     async def run() -> None:
-        server = await asyncio.get_running_loop().create_server(Scripted, "127.0.0.1", 0, backlog=1024)
+        answers = Answers()
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: Scripted(answers), "127.0.0.1", 0, backlog=1024)
         told.send(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
-    asyncio.run(run())
+    _run(run())
+
+
+def _run(job: Coroutine[Any, Any, None]) -> None:
+    """On the event loop that a job takes, too."""
+    factory = None
+    if quick_loop():
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(job)
 
 
 def _timed(run: Any) -> Any:
@@ -144,6 +216,25 @@ def _timed(run: Any) -> Any:
     return timed
 
 
+def _bare(url: str, most: int, asked: list[Request], limit: int) -> int:
+    host, port = url.split("/")[2].split(":")
+    bodies = [encoded(body(request, "m", "completions", {})) for request in asked]
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: "
+    sent = [f"{head}{len(each)}\r\n\r\n".encode() + each for each in bodies]
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        requests = islice(cycle(sent), limit)
+        done = [loop.create_future() for _ in range(most)]
+        opened = [await loop.create_connection(lambda d=each: Bare(requests, d), host, int(port)) for each in done]
+        await asyncio.gather(*done)
+        for transport, _ in opened:
+            transport.close()
+
+    _run(run())
+    return limit
+
+
 def _ours(url: str, most: int, asked: list[Request], limit: int) -> int:
     lm = Paced(OpenAICompatible(url, "m", key="k", concurrency=most), start=most)
 
@@ -151,7 +242,7 @@ def _ours(url: str, most: int, asked: list[Request], limit: int) -> int:
         async with lm.connect() as complete:
             await _all(lambda seed: complete(replace(asked[seed % len(asked)], seed=seed)), most, limit)
 
-    asyncio.run(run())
+    _run(run())
     return limit
 
 
@@ -170,7 +261,7 @@ def _openai(url: str, most: int, asked: list[Request], limit: int) -> int:
 
             await _all(complete, most, limit)
 
-    asyncio.run(run())
+    _run(run())
     return limit
 
 
@@ -185,17 +276,16 @@ async def _all(complete: Any, most: int, limit: int) -> None:
     await asyncio.gather(*(work() for _ in range(most)))
 
 
-def _job(
-    url: str, most: int, dialogues: list[Dialogue], examples: list[Dialogue], limit: int
-) -> Iterator[tuple[str, ...]]:
+def _job(url: str, most: int, dialogues: list[Dialogue], examples: list[Dialogue], limit: int) -> Iterator[Dialogue]:
     with (
         tempfile.TemporaryDirectory() as folder,
         Ledger(Path(folder) / "ledger.sqlite", Run({})) as ledger,
     ):
+        journal = Journal(Path(folder) / "out.jsonl", {})
         client: LanguageModel = OpenAICompatible(url, "m", key="k", concurrency=most)
         recorded = Recorded(Paced(Metered(client, Price())), ledger)
         source = Prompted(recorded, examples, shots=SHOTS, attempts=1, judged=recorded.judge)
-        yield from source.propose(islice(cycle(dialogues), limit), 5)
+        yield from journal.run(islice(cycle(dialogues), limit), lambda remaining, _: add(source, remaining, 5))
 
 
 def _memory(url: str, dialogues: list[Dialogue], examples: list[Dialogue], contexts: int) -> None:

@@ -211,3 +211,21 @@ def test_a_request_that_fails_alone_is_given_up_alone() -> None:
     assert [error.reason for error in failed] == [GAVE_UP]
     assert times[1] in (HASTY.attempts, HASTY.attempts + 1)  # the first may come before any answer
     assert sum(times.values()) == 39 + times[1]
+
+
+def _rounds(pace: Pace, *seconds: float) -> list[int]:
+    """The limit after rounds of answers that took so long each, all of what is allowed being used."""
+    found = []
+    for each in seconds:
+        now = time.monotonic()
+        pace.working = int(pace.limit)
+        for _ in range(pace._round):
+            pace.answered(now - each)
+        found.append(int(pace.limit))
+    return found
+
+
+def test_one_slow_round_is_a_hiccup_and_two_are_not() -> None:
+    pace = Pace(16, start=16)
+    assert _rounds(pace, 0.1, 0.1, 0.5, 0.1) == [16, 16, 16, 16]
+    assert _rounds(pace, 0.5, 0.5)[1] < 16

@@ -22,6 +22,8 @@ SLOWER, GAINED = 1.5, 1.2
 """Answers that take so many times as long, without so many times as many of them a second, wait for each other."""
 DRIFT = 1.1
 """By so much the time that is taken for usual is raised whenever answers took longer."""
+STEPS = 64
+"""In so many rounds it grows from nothing to all that is allowed, or by one a round if that is more."""
 ROUND = 16
 """Answers by which speed is judged, at least."""
 SPREAD = 0.1
@@ -41,7 +43,9 @@ class Speed:
 class Pace:
     """How many requests may be in work, found by trying (additive increase, multiplicative decrease).
 
-    It doubles from round to round until something goes wrong, as TCP does, and from then on grows by one a round.
+    It doubles from round to round until something goes wrong, as TCP does, and from then on grows by one a round, or
+    by a small part of what is allowed. Once it does not double any more, one slow round is taken for a hiccup, of
+    this machine or another.
 
     Args:
         most: never more than so many.
@@ -52,7 +56,7 @@ class Pace:
         self.most = most
         self.limit = float(min(start, most))
         self.working = 0
-        self._doubling = True
+        self._doubling, self._hiccup = True, False
         self._cut_at = 0.0
         self._closed_until = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -61,25 +65,28 @@ class Pace:
         self._round = max(ROUND, int(self.limit))
         self._best: Speed | None = None
 
-    @asynccontextmanager
-    async def turn(self, first: bool = False) -> AsyncIterator[None]:
+    def turn(self, first: bool = False) -> "Turn":
         """Wait until one more request may be sent, and count it as in work until the block ends.
 
         Args:
             first: go in front of those that wait.
         """
-        await self._begin(first)
+        return Turn(self, first)
+
+    async def begin(self, first: bool) -> None:
+        """Wait until one more request may be sent; `end` must follow."""
+        if self.working < int(self.limit):
+            self.working += 1
+        else:
+            await self._granted(first)
         try:
             while (closed := self._closed_until - time.monotonic()) > 0:
                 await asyncio.sleep(closed + random.uniform(0, SPREAD * closed))
-            yield
-        finally:
-            self._end()
+        except BaseException:
+            self.end()
+            raise
 
-    async def _begin(self, first: bool) -> None:
-        if self.working < int(self.limit):
-            self.working += 1
-            return
+    async def _granted(self, first: bool) -> None:
         granted = asyncio.get_running_loop().create_future()
         if first:
             self._waiting.appendleft(granted)
@@ -89,10 +96,11 @@ class Pace:
             await granted
         except asyncio.CancelledError:
             if granted.done() and not granted.cancelled():
-                self._end()
+                self.end()
             raise
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """A request is done, be it answered or not."""
         self.working -= 1
         while self._waiting and self.working < int(self.limit):
             granted = self._waiting.popleft()
@@ -118,7 +126,7 @@ class Pace:
         if full and self._doubling:
             self.limit = min(self.most, self.limit + 1)
         elif full:
-            self.limit = min(self.most, self.limit + 1 / self.limit)
+            self.limit = min(self.most, self.limit + max(1, self.most // STEPS) / self.limit)
         if len(self._taken) >= self._round:
             self._judge(Speed(sum(self._taken) / len(self._taken), len(self._taken) / (now - self._round_began)))
 
@@ -126,17 +134,33 @@ class Pace:
         """Slow down when answers take longer and no more of them come."""
         best = self._best
         self._taken, self._round_began, self._round = [], time.monotonic(), max(ROUND, int(self.limit))
+        slow = best is not None and speed.latency > SLOWER * best.latency and speed.rate <= GAINED * best.rate
         if best is None or speed.latency < best.latency or speed.rate > GAINED * best.rate:
             self._best = speed
-        elif speed.latency > SLOWER * best.latency:
+        elif slow and (self._hiccup or (self._doubling and self.limit < self.most)):
             self._cut(EASED)
             # What is usual drifts, lest a server that has become slower for good be given less and less.
             self._best = Speed(best.latency * DRIFT, best.rate)
+        self._hiccup = slow
 
     def _cut(self, left: float) -> None:
         self.limit = max(1.0, self.limit * left)
         self._cut_at = time.monotonic()
         self._doubling = False
+
+
+@dataclass(slots=True)
+class Turn:
+    """A block in which one request may be in work."""
+
+    pace: Pace
+    first: bool
+
+    async def __aenter__(self) -> None:
+        await self.pace.begin(self.first)
+
+    async def __aexit__(self, *_: object) -> None:
+        self.pace.end()
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +227,20 @@ class _Job:
         """What ended the job; nothing is sent after it."""
 
     async def complete(self, request: Request) -> Completion:
+        answers = self.answers
+        try:
+            return await self._attempt(request, False)
+        except BackendError as error:
+            if not error.retryable:
+                raise
+            first = error
+        return await self._again(request, first, answers)
+
+    async def _again(self, request: Request, first: BackendError, answers: int) -> Completion:
+        """Go on after the first attempt has failed: an answer that comes at once pays nothing for retries."""
         import stamina
 
-        alone, answers = 0, self.answers
+        alone = 0
         async for attempt in stamina.retry_context(
             on=again,
             attempts=None,
@@ -217,7 +252,9 @@ class _Job:
             with attempt:
                 self.of.retried += attempt.num > 1
                 try:
-                    return await self._attempt(request, attempt.num > 1)
+                    if attempt.num == 1:
+                        raise first
+                    return await self._attempt(request, True)
                 except BackendError as error:
                     alone += error.status not in BUSY and self.answers > answers
                     answers = self.answers

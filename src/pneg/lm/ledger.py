@@ -8,17 +8,20 @@ import threading
 import time
 from array import array
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
+from itertools import chain
+from json.encoder import encode_basestring_ascii
 from operator import attrgetter
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from pneg.errors import BackendError, LedgerError
 from pneg.lm.base import Complete, Completion, LanguageModel, Request, Sampling
@@ -42,20 +45,47 @@ RUN = "started, settings, price_in, price_cached, price_out"
 ROW = "seed, at, seconds, text, cut, prompt_tokens, completion_tokens, cached_tokens, model, backend, refused, faults"
 ANSWER = ", ".join(part.name for part in fields(Completion))
 COLUMNS = f"hash, run, seed, at, seconds, refused, {ANSWER}"
-INSERT = f"INSERT INTO requests ({COLUMNS}) VALUES (?{', ?' * 12}) ON CONFLICT (hash) DO NOTHING"
 COMPLETION = attrgetter(*(part.name for part in fields(Completion)))
 SAMPLING = attrgetter(*(part.name for part in fields(Sampling)))
 SPENT = (
     "SELECT price_in, price_cached, price_out, sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens) "
     "FROM requests JOIN runs ON run = runs.id GROUP BY run"
 )
-JUDGE = "UPDATE requests SET faults = ? WHERE hash = ? AND faults IS NOT ?"
 PATIENCE = 10.0
 """Seconds to wait for another process that is writing."""
 AT_ONCE = 1024
 """Rows a transaction holds at most."""
+TOGETHER = (64, 8, 1)
+"""Rows a statement writes: with each one the writer lets go of the interpreter, and has to wait for it again."""
+PLACES = f"(?{', ?' * COLUMNS.count(',')})"
+INSERT = {
+    rows: f"INSERT INTO requests ({COLUMNS}) VALUES {', '.join([PLACES] * rows)} ON CONFLICT (hash) DO NOTHING"
+    for rows in TOGETHER
+}
+JUDGE = {
+    rows: f"UPDATE requests SET faults = ? WHERE faults IS NOT ? AND hash IN (?{', ?' * (rows - 1)})"
+    for rows in TOGETHER
+}
 
-_Job = tuple[str, tuple[Any, ...], "Future[None] | None"]
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """An answer to be written, and who waits for it."""
+
+    values: tuple[Any, ...]
+    written: "asyncio.Future[None]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """The faults of an answer."""
+
+    key: bytes
+    faults: str
+
+
+_Job = _Row | _Verdict
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,19 +183,18 @@ class Ledger:
             refused: why there is no answer, though it was paid for, and never will be.
         """
         values = (key, self.run, request.seed, time.time(), seconds, refused, *COMPLETION(completion))
-        written: Future[None] = Future()
-        self._put(INSERT, values, written)
-        await asyncio.wrap_future(written)
+        written = asyncio.get_running_loop().create_future()
+        self._put(_Row(values, written))
+        await written
 
     def judge(self, key: bytes, faults: Sequence[str]) -> None:
         """Note why responses of an answer were refused; it is written with the next row, at the latest on closing."""
-        told = json.dumps(faults)
-        self._put(JUDGE, (told, key, told), None)
+        self._put(_Verdict(key, json.dumps(faults) if faults else "[]"))
 
-    def _put(self, statement: str, values: tuple[Any, ...], written: "Future[None] | None") -> None:
+    def _put(self, job: _Job) -> None:
         if self._failed:
             raise self._failed
-        self._jobs.put((statement, values, written))
+        self._jobs.put(job)
 
     def _write(self) -> None:
         """The writer's thread: all that has come up to now becomes one transaction, so that a sync serves many."""
@@ -183,17 +212,44 @@ class Ledger:
         try:
             with explained(self.path), self._writer:  # rolled back when it fails
                 self._writer.execute("BEGIN IMMEDIATE")
-                for statement, values, _ in jobs:
-                    self._writer.execute(statement, values)
+                for rows in _grouped([job.values for job in jobs if isinstance(job, _Row)]):
+                    self._writer.execute(INSERT[len(rows)], tuple(chain.from_iterable(rows)))
+                judged: defaultdict[str, list[bytes]] = defaultdict(list)
+                for job in jobs:  # what is judged was answered before
+                    if isinstance(job, _Verdict):
+                        judged[job.faults].append(job.key)
+                for faults, keys in judged.items():
+                    for some in _grouped(keys):
+                        self._writer.execute(JUDGE[len(some)], (faults, faults, *some))
         except LedgerError as error:
             self._failed = error
-        for _, _, written in jobs:
-            if written is None or not written.set_running_or_notify_cancel():
-                continue
-            if self._failed:
-                written.set_exception(self._failed)
-            else:
-                written.set_result(None)
+        waiting: defaultdict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = defaultdict(list)
+        for job in jobs:
+            if isinstance(job, _Row):
+                waiting[job.written.get_loop()].append(job.written)
+        for loop, written in waiting.items():
+            with suppress(RuntimeError):  # it is closed: nobody waits any more
+                loop.call_soon_threadsafe(_tell, written, self._failed)
+
+
+def _grouped(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    """The items in order, in groups as large as `TOGETHER` has them."""
+    start = 0
+    for size in TOGETHER:
+        while len(items) - start >= size:
+            yield items[start : start + size]
+            start += size
+
+
+def _tell(written: "Iterable[asyncio.Future[None]]", failed: LedgerError | None) -> None:
+    """Let those go on who wait for their rows."""
+    for each in written:
+        if each.done():
+            continue
+        if failed:
+            each.set_exception(failed)
+        else:
+            each.set_result(None)
 
 
 def merge(path: Path, shards: Iterable[Path], patience: float = PATIENCE) -> None:
@@ -233,11 +289,13 @@ class Recorded:
     def __init__(self, lm: LanguageModel, ledger: Ledger, form: str = "") -> None:
         self.lm, self.name, self.concurrency = lm, lm.name, lm.concurrency
         self.ledger, self.form, self.replayed = ledger, form, 0
+        self._who = f"{json.dumps(form)}, {json.dumps(self.name)}"
 
     def key(self, request: Request) -> bytes:
-        """The SHA-256 of all that decides what is answered; the sample number is the request's seed."""
-        asked = [self.form, self.name, request.prompt, request.schema, request.seed, *SAMPLING(request.sampling)]
-        return hashlib.sha256(json.dumps(asked).encode()).digest()
+        """The SHA-256 of all that decides what is answered, as JSON; the sample number is the request's seed."""
+        prompt, schema = encode_basestring_ascii(request.prompt), encode_basestring_ascii(request.schema)
+        asked = f"[{self._who}, {prompt}, {schema}, {request.seed}, {_sampling(request.sampling)}]"
+        return hashlib.sha256(asked.encode()).digest()
 
     def judge(self, request: Request, faults: Sequence[str]) -> None:
         """Note why responses in the answer to a request were refused."""
@@ -275,6 +333,12 @@ class Recorded:
             completion = replace(completion, text=completion.text.encode(errors="replace").decode())
         await self.ledger.record(key, request, completion, time.perf_counter() - started)
         return completion
+
+
+@lru_cache
+def _sampling(sampling: Sampling) -> str:
+    """The values of a sampling as they stand in a list's JSON."""
+    return json.dumps(SAMPLING(sampling))[1:-1]
 
 
 def opened(path: Path, patience: float = PATIENCE) -> sqlite3.Connection:

@@ -112,15 +112,15 @@ class Metered:
         async with self.lm.connect() as ask:
 
             async def complete(request: Request) -> Completion:
-                most = self._most(request)
+                most = Decimal(0) if self.budget is None else self._most(request)
                 await self._set_aside(most, changed)
                 cost = Decimal(0)
                 try:
                     completion = await ask(request)
-                    cost = self._counted(completion, most)
+                    cost = self._counted(completion, request)
                     return completion
                 except BackendError as error:
-                    cost = most if error.billed else cost
+                    cost = self._most(request) if error.billed else cost
                     raise
                 finally:
                     self.spent += cost
@@ -147,10 +147,10 @@ class Metered:
             raise BudgetExceeded(self._over)
         self._aside += most
 
-    def _counted(self, completion: Completion, most: Decimal) -> Decimal:
+    def _counted(self, completion: Completion, request: Request) -> Decimal:
         self.prompt_tokens += completion.prompt_tokens
         self.cached_tokens += completion.cached_tokens
         self.completion_tokens += completion.completion_tokens
         if not completion.prompt_tokens + completion.completion_tokens:
-            return most  # a server that does not say
+            return self._most(request)  # a server that does not say
         return self.price.of(completion.prompt_tokens, completion.cached_tokens, completion.completion_tokens)

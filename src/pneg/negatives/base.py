@@ -68,7 +68,10 @@ class Refusals:
 
     def reason(self, response: str) -> str | None:
         """Why a response must not be taken; None, and it counts as taken, when it may."""
-        key = normalised(response)
+        return self.reason_of(normalised(response))
+
+    def reason_of(self, key: str) -> str | None:
+        """The same for the normalised form of a response."""
         if key in self.positives:
             return COPY
         if key in self.taken:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from pneg.dialogue import Dialogue, normalised
 from pneg.negatives.base import Refusals
@@ -29,19 +30,18 @@ class Faults:
     def __init__(self, dialogue: Dialogue, shown: Sequence[str] = ()) -> None:
         self._refusals = Refusals.of(dialogue)
         self._turns = frozenset(normalised(turn) for turn in dialogue.context)
-        self._shown = frozenset(normalised(response) for response in shown)
+        self._shown = frozenset(map(_form, shown))
 
     def of(self, written: Parsed) -> str | None:
         """Why the response must be written again; None, and it counts as taken, when it is good."""
-        key = normalised(written.text)
-        words = [word.casefold() for word in _WORD.findall(written.text)]
+        key, words = normalised(written.text), _words(written.text)
         if written.cut or len(words) > MOST_WORDS:
             return TOO_LONG
-        if _UNDERSCORES.search(written.text):
+        if "_" in written.text and _UNDERSCORES.search(written.text):
             return UNDERSCORES
         if not words:
             return EMPTY
-        if not written.in_order or _TAG.search(written.text):
+        if not written.in_order or (":" in written.text and _TAG.search(written.text)):
             return NUMBERING
         if repeats(words):
             return REPETITION
@@ -49,13 +49,26 @@ class Faults:
             return COPY_OF_A_TURN
         if key in self._shown:
             return DUPLICATE
-        return self._refusals.reason(written.text)
+        return self._refusals.reason_of(key)
+
+
+_form = lru_cache(maxsize=8192)(normalised)
+"""Of the responses of demonstrations, which come again and again."""
+
+
+def _words(text: str) -> list[str]:
+    if text.isascii():
+        return _WORD.findall(text.lower())
+    return [word.casefold() for word in _WORD.findall(text)]
 
 
 def repeats(words: Sequence[str]) -> bool:
     """Whether a word stands four times in a row, or a run of 2 to 8 words three times in a row or 4+ words twice."""
+    again = len(words) - len(set(words))
     for length in range(1, 9):
         often = 4 if length == 1 else 3 if length < 4 else 2
+        if again < length * (often - 1):
+            continue  # so many words would stand there for at least the second time
         same = 0
         for place in range(len(words) - length):
             same = same + 1 if words[place] == words[place + length] else 0

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _NUMBERED = re.compile(r"\s*(\d{1,2})\s?[.)](?!\d)\s*(.*)")
 _QUOTES = ('"', "\u201c\u201d", "'")
@@ -39,7 +40,7 @@ def parse(completion: str, first: int, cut: bool) -> list[Parsed]:
     for line in lines:
         match = _NUMBERED.fullmatch(line)
         number, text = (int(match[1]), match[2]) if match else (-1, line)
-        following = re.search(rf"\s{expected + 1}[.)]\s", text)
+        following = _standing(expected + 1).search(text)
         in_order = number == expected and following is None
         parsed.append(Parsed(_unquoted(text), in_order))
         if match:
@@ -47,6 +48,12 @@ def parse(completion: str, first: int, cut: bool) -> list[Parsed]:
     if cut and parsed:
         parsed[-1] = Parsed(parsed[-1].text, parsed[-1].in_order, cut=True)
     return parsed
+
+
+@lru_cache
+def _standing(number: int) -> re.Pattern[str]:
+    """A number as it stands in front of a response."""
+    return re.compile(rf"\s{number}[.)]\s")
 
 
 def _unquoted(text: str) -> str:

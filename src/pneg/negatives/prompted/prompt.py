@@ -1,6 +1,7 @@
 """The prompts, character for character those of section 2.2 and Appendices G and I of the paper."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from pneg.dialogue import Dialogue
 from pneg.negatives.prompted.demonstrations import SOURCE
@@ -39,13 +40,19 @@ def build(
     if instruction == IMPLICIT:
         speaker = _speaker(len(dialogue.context))
         return "\n".join([*_context(dialogue), SUDDENLY.format(speaker=speaker), f"{speaker}:"])
-    shown = [_example(example, example.negatives[SOURCE][:count], count, instruction) for example in demonstrations]
+    shown = [_demonstration(example, count, instruction) for example in demonstrations]
     return "\n".join([*shown, _example(dialogue, kept, count, instruction)]) + f"\n{len(kept) + 1}."
 
 
 def stops(count: int, instruction: str = DIRECT) -> tuple[str, ...]:
     """The texts behind which nothing more is wanted: a response too many, or a new example; four at most."""
     return ("\n", "###") if instruction == IMPLICIT else (f"\n{count + 1}.", "###", "\nA:", "\nDialogue context:")
+
+
+@lru_cache(maxsize=4096)
+def _demonstration(example: Dialogue, count: int, instruction: str) -> str:
+    """An example as it stands in many prompts."""
+    return _example(example, example.negatives[SOURCE][:count], count, instruction)
 
 
 def _example(dialogue: Dialogue, responses: Sequence[str], count: int, instruction: str) -> str:

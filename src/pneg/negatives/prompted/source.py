@@ -1,21 +1,23 @@
 """`prompted`: the paper's PNEG. A language model writes adversarial negatives, faulty ones are written again."""
 
-from collections import Counter, deque
+import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
-import anyio
 from anyio.from_thread import start_blocking_portal
 
 from pneg.dialogue import Dialogue
 from pneg.errors import BackendError
 from pneg.lm.base import Complete, Completion, LanguageModel, Request, Sampling
+from pneg.lm.client import quick_loop
 from pneg.negatives.base import TOO_FEW, draws
 from pneg.negatives.prompted import prompt, structured
 from pneg.negatives.prompted.demonstrations import SOURCE, Demonstrations
 from pneg.negatives.prompted.faults import Faults
 from pneg.negatives.prompted.parse import Parsed, parse
+from pneg.negatives.prompted.window import Window
 
 TOKENS_A_RESPONSE = 48
 """Room for a response of the usual length and half as much again."""
@@ -51,6 +53,15 @@ class Tally:
         self.prompt_tokens += completion.prompt_tokens
         self.cached_tokens += completion.cached_tokens
         self.completion_tokens += completion.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """A dialogue to be written for, its position, and the demonstrations it is shown with."""
+
+    dialogue: Dialogue
+    position: int
+    shown: tuple[Dialogue, ...]
 
 
 @dataclass
@@ -115,41 +126,37 @@ class Prompted:
             self.examples, count, self.shots, self.demonstration_sets, self.seed, self.example_fraction
         )
         written = self._join_earlier(demonstrations)
-        pending: deque[tuple[Dialogue, Future[tuple[str, ...]]]] = deque()
 
         def finished() -> tuple[str, ...]:
-            dialogue, task = pending.popleft()
-            responses = task.result()
+            context, responses = window.take()
             if self.reuse and len(responses) == count:
-                written.append(replace(dialogue, negatives={SOURCE: responses}))
+                written.append(replace(context.dialogue, negatives={SOURCE: responses}))
             return responses
 
         with (
-            start_blocking_portal() as portal,
+            start_blocking_portal(backend_options={"use_uvloop": quick_loop()}) as portal,
             portal.wrap_async_context_manager(self.lm.connect()) as complete,
         ):
-            free = portal.call(anyio.Semaphore, self.lm.concurrency)
-
-            async def write(dialogue: Dialogue, position: int, shown: Sequence[Dialogue]) -> tuple[str, ...]:
-                async with free:  # until it is done: what it asks for again is still in the model's cache
-                    return await self._write(complete, dialogue, position, shown, count)
-
+            # A context keeps its place until it is done: what it asks for again is still in the model's cache.
+            window: Window[_Context, tuple[str, ...]] = Window(
+                portal.call(asyncio.get_running_loop),
+                lambda context: self._write(complete, context, count),
+                self.lm.concurrency,
+            )
             try:
                 for position, dialogue in enumerate(dialogues, self.first):
                     if self.reuse and position % REUSED_AFTER == 0:
-                        while pending:
+                        while len(window):
                             yield finished()
                         demonstrations.examples += written
                         written.clear()
-                    shown = demonstrations.of(dialogue, position)
-                    pending.append((dialogue, portal.start_task_soon(write, dialogue, position, shown)))
-                    while len(pending) > AHEAD * self.lm.concurrency or (pending and pending[0][1].done()):
+                    window.give(_Context(dialogue, position, demonstrations.of(dialogue, position)))
+                    while len(window) > AHEAD * self.lm.concurrency or window.first_is_done():
                         yield finished()
-                while pending:
+                while len(window):
                     yield finished()
             finally:
-                for _, task in pending:
-                    task.cancel()
+                portal.call(window.close)
 
     def _join_earlier(self, demonstrations: Demonstrations) -> list[Dialogue]:
         """Let what an earlier session wrote join E as it did there; what is to join with the next is returned."""
@@ -163,11 +170,10 @@ class Prompted:
                 written.append(replace(dialogue, negatives={SOURCE: responses}))
         return written
 
-    async def _write(
-        self, complete: Complete, dialogue: Dialogue, position: int, shown: Sequence[Dialogue], count: int
-    ) -> tuple[str, ...]:
+    async def _write(self, complete: Complete, context: "_Context", count: int) -> tuple[str, ...]:
+        dialogue, shown = context.dialogue, context.shown
         faults = Faults(dialogue, [text for example in shown for text in example.negatives[SOURCE][:count]])
-        seeds = draws(self.seed, "sample", position)
+        seeds = draws(self.seed, "sample", context.position)
         kept: list[str] = []
         at_once = 1 if self.instruction == prompt.IMPLICIT else count
         usual = -(-count // at_once)
@@ -177,11 +183,7 @@ class Prompted:
             missing = min(count - len(kept), at_once)
             request = Request(
                 prompt.build(shown, dialogue, count, kept, self.instruction),
-                replace(
-                    self.sampling,
-                    max_tokens=missing * TOKENS_A_RESPONSE,
-                    stop=prompt.stops(count, self.instruction),
-                ),
+                _sampling(self.sampling, missing, prompt.stops(count, self.instruction)),
                 seeds.getrandbits(31),
                 structured.schema(missing) if self.structured and attempt and at_once > 1 else "",
             )
@@ -203,7 +205,8 @@ class Prompted:
                     kept.append(written.text)
                 else:
                     refused.append(fault)
-            self.counts.update(refused)
+            if refused:
+                self.counts.update(refused)
             self.judged(request, refused)
         if len(kept) < count:
             self.counts[TOO_FEW] += count - len(kept)
@@ -215,3 +218,8 @@ class Prompted:
             return [Parsed(completion.text.strip(), cut=completion.cut)]
         text = structured.numbered(completion.text, first) if request.schema else completion.text
         return parse(text, first, completion.cut)
+
+
+@lru_cache
+def _sampling(usual: Sampling, responses: int, stop: tuple[str, ...]) -> Sampling:
+    return replace(usual, max_tokens=responses * TOKENS_A_RESPONSE, stop=stop)

@@ -1,0 +1,89 @@
+"""What is in work between two threads."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from pneg.negatives.prompted.window import Window
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    made = asyncio.new_event_loop()
+    thread = threading.Thread(target=made.run_forever)
+    thread.start()
+    yield made
+    made.call_soon_threadsafe(made.stop)
+    thread.join()
+    made.close()
+
+
+def window(loop: asyncio.AbstractEventLoop, write: Callable[[int], Awaitable[Any]], most: int) -> Window[int, Any]:
+    return Window(loop, write, most)
+
+
+def test_what_is_taken_comes_in_the_order_in_which_it_was_given(loop: asyncio.AbstractEventLoop) -> None:
+    async def write(number: int) -> int:
+        await asyncio.sleep(0.001 * (7 * number % 5))
+        return -number
+
+    found = window(loop, write, 3)
+    for number in range(50):
+        found.give(number)
+    assert [found.take() for _ in range(50)] == [(number, -number) for number in range(50)]
+    assert len(found) == 0
+
+
+def test_never_more_than_allowed_are_written_at_a_time(loop: asyncio.AbstractEventLoop) -> None:
+    working: list[int] = []
+    seen: list[int] = []
+
+    async def write(number: int) -> None:
+        working.append(number)
+        seen.append(len(working))
+        await asyncio.sleep(0.002)
+        working.remove(number)
+
+    found = window(loop, write, 4)
+    for number in range(30):
+        found.give(number)
+    for _ in range(30):
+        found.take()
+    assert max(seen) == 4
+
+
+def test_what_failed_is_told_when_its_turn_comes(loop: asyncio.AbstractEventLoop) -> None:
+    async def write(number: int) -> int:
+        if number == 1:
+            raise ValueError("one")
+        return number
+
+    found = window(loop, write, 2)
+    for number in range(3):
+        found.give(number)
+    assert found.take() == (0, 0)
+    with pytest.raises(ValueError, match="one"):
+        found.take()
+    assert found.take() == (2, 2)
+
+
+def test_closing_leaves_nothing_in_work(loop: asyncio.AbstractEventLoop) -> None:
+    begun, ended = [], []
+
+    async def write(number: int) -> None:
+        begun.append(number)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(number)
+
+    found = window(loop, write, 2)
+    for number in range(5):
+        found.give(number)
+    while len(begun) < 2:
+        pass
+    asyncio.run_coroutine_threadsafe(found.close(), loop).result()
+    assert begun == ended == [0, 1]
