@@ -24,6 +24,8 @@ from pneg.negatives.wrong_context import TAG, WrongContexts
 VERSIONS_AN_UTTERANCE = 4
 WAVE = 8
 """Masked versions of a context that are filled before it is asked whether more are needed."""
+NEIGHBOURS = 16
+"""Contexts in a row that draw their wrong contexts from the same numbers: each of these is read once for all."""
 TAGGED = "speaker's tag"
 UNFINISHED, UNORIGINAL, UNLIKELY = "unfinished fill", "too few new content words", "unlikely text"
 FILLED_UP = "filled up with random"
@@ -57,6 +59,9 @@ class MaskAndFill:
 
     The first responses of the first round of the diverse choice do not depend on those behind them, so a context
     is filled in waves of 8 masked versions until they are known: what is chosen is the same as if all were filled.
+
+    Each version is filled in a wrong context of its own. Sixteen dialogues in a row draw the same ones, so that the
+    model reads each once for all of them.
 
     Args:
         pool: the corpus; the model is fitted to its positives, responses and wrong contexts come from it.
@@ -165,9 +170,10 @@ class MaskAndFill:
             for spans in masking.versions(response, masking.GENERATION, generator, VERSIONS_AN_UTTERANCE, pure=False)
         ]
         generator.shuffle(masked)
+        shared = draws(self.seed, f"{self.name} wrong contexts", position // NEIGHBOURS)
         found = []
         for response, spans in masked[: self.versions]:
-            prompt = infill.prompt(self.wrong.draw(dialogue, generator), response, spans)
+            prompt = infill.prompt(self.wrong.draw(dialogue, shared), response, spans)
             seeds = tuple(generator.getrandbits(63) for _ in range(self.samples))
             found.append(_Task(response, spans, Asked(prompt, seeds, ends=len(spans))))
         return found
@@ -220,7 +226,7 @@ class MaskAndFill:
 def _written(lm: Causal, asked: Sequence[Asked], rows: int) -> list[tuple[Completion, ...]]:
     from pneg.lm.sampling import sample
 
-    return sample(lm, asked, Drawing(infill.END, temperature=1.0, top_p=0.95, max_tokens=64, rows=rows))
+    return sample(lm, asked, Drawing(infill.END, temperature=1.0, top_p=0.95, min_tokens=1, max_tokens=64, rows=rows))
 
 
 def _log_probabilities(lm: Causal, texts: Sequence[str]) -> list[float]:
