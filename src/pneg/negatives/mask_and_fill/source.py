@@ -70,7 +70,10 @@ class MaskAndFill:
         samples: of each. On a processor 2 do.
         kept: responses a context, at most; what is missing of the count then is drawn at random.
         training_versions: of each response, that the model is fitted to.
-        fitting: how the model is fitted; by default `Device.fit`.
+        fitting: how the model is fitted; by default `Device.fit`, of which the next three may be said otherwise.
+        examples: that it is fitted to, 0 for all.
+        learning_rate: of the fit.
+        epochs: of the fit.
         scorer: a plain language model that refuses unlikely texts; by default the model before it was fitted.
         seed: of masks, contexts and samples.
         first: position of the first dialogue, for a job that goes on where it was stopped.
@@ -88,6 +91,9 @@ class MaskAndFill:
     kept: int = 20
     training_versions: int = 16
     fitting: Fit | None = None
+    examples: int | None = None
+    learning_rate: float | None = None
+    epochs: int | None = None
     scorer: str | None = None
     seed: int = 0
     first: int = 0
@@ -109,7 +115,7 @@ class MaskAndFill:
     def writer(self) -> Writer:
         """The infilling model."""
         device = self.device or Device.best()
-        fitting = self.fitting or device.fit(learning_rate=5e-5, epochs=1)
+        fitting = self.fitting or device.fit(self.learning_rate or 5e-5, self.epochs or 1, self.examples)
         job = Job(
             self.name,
             self.model or causal.preferred(),
