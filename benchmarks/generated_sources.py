@@ -53,9 +53,8 @@ def main() -> None:
         source.fitting = device.fit(5e-5, 1, options.fit_examples)
         list(source.propose(pool[:1], COUNT))
         asked = [_asked(name, source, part) for part in parts]
-        how = (
-            Drawing(_end(name), 1.0, 0.95, 0, 64) if name == "mask-and-fill" else Drawing(_end(name), 0.9, 0.9, 5, 40)
-        )
+        drawn = (1.0, 0.95, 1, 64) if name == "mask-and-fill" else (0.9, 0.9, 5, 40)
+        how = Drawing(_end(name), *drawn, rows=device.rows)
         contenders[f"{name}: fit, examples/s"] = lambda _, source=source: _fit(source)
         contenders[f"{name}: contexts/s"] = lambda n, source=source: _propose(source, parts[n])
         contenders[f"{name}: sampling alone, texts/s"] = lambda n, s=source, a=asked, h=how: _sample(s, a[n], h)

@@ -11,6 +11,7 @@ from pneg.negatives import BM25, Context, Human, Random, SemiHard, add
 from pneg.negatives.embeddings import Embeddings
 
 LIMITED = ("--limit", 8, "--count", 3)
+UNFITTED = ("--without", "mask-and-fill,key-sem")
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_all_adds_every_source_that_the_corpus_allows(pneg: Run, encoder: Path, 
     expected = iter(starter())
     for source in (Human(), Random(starter(), 2), Context(starter(), 2), BM25(starter()), SemiHard(starter())):
         expected = add(source, expected, 3)
-    ran = pneg("negatives", "all", "starter:test", "-o", "out.jsonl", *LIMITED, "--seed", 2, "--json")
+    ran = pneg("negatives", "all", "starter:test", "-o", "out.jsonl", *LIMITED, "--seed", 2, *UNFITTED, "--json")
     assert ran.status == 0, ran.err
     assert list(read("out.jsonl")) == list(expected)
     found = json.loads(ran.out)
@@ -92,7 +93,7 @@ def test_all_adds_every_source_that_the_corpus_allows(pneg: Run, encoder: Path, 
 
 def test_all_leaves_out_human_where_there_is_none_and_takes_only_what_is_named(pneg: Run, encoder: Path) -> None:
     write("plain.jsonl", [Dialogue(d.id, d.context, d.positives) for d in starter()])
-    assert pneg("negatives", "all", "plain.jsonl", "-o", "out.jsonl").status == 0
+    assert pneg("negatives", "all", "plain.jsonl", "-o", "out.jsonl", *UNFITTED).status == 0
     assert list(next(iter(read("out.jsonl"))).negatives) == ["random", "context", "bm25", "semi-hard"]
     assert pneg("negatives", "all", "plain.jsonl", "-o", "two.jsonl", "--only", "bm25, random").status == 0
     assert list(next(iter(read("two.jsonl"))).negatives) == ["bm25", "random"]

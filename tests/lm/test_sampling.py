@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pneg.lm import causal
+from pneg.lm import causal, sampling
 from pneg.lm.causal import Part
 from pneg.lm.likelihood import log_probabilities
 from pneg.lm.sampling import Asked, Drawing, draw, sample
@@ -65,6 +65,31 @@ def test_a_text_depends_on_its_prompt_and_seed_alone(
             assert alone == completion
 
 
+ALIKE = "A: The train to the sea leaves at nine, and the tickets are on the table beside the keys.\nB: "
+
+
+def test_what_prompts_begin_with_is_read_once_and_changes_no_text(
+    lm: causal.Causal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [
+        Asked((Part(ALIKE), Part(rest)), (3, 4)) for rest in ("Oh.", "I lost mine, where is it?", "Well?", "Oh.")
+    ]
+    how = Drawing("<|end|>", top_p=0.95, max_tokens=8, rows=8)
+    alone = [sample(lm, [each], how)[0] for each in asked]
+    read: list[int] = []
+    forward = sampling._Table._forward
+
+    def counted(self: Any, rows: slice, tokens: torch.Tensor, *rest: Any) -> torch.Tensor:
+        read.append(tokens.numel() if tokens.shape[1] > 1 else 0)
+        return forward(self, rows, tokens, *rest)
+
+    monkeypatch.setattr(sampling._Table, "_forward", counted)
+    assert sample(lm, asked, how) == alone
+    long = len(lm.tokenizer(ALIKE)["input_ids"])
+    assert long > 20
+    assert long < sum(read) < 2 * long + 12, "once, then what is left of each, padded"
+
+
 @pytest.fixture
 def talks_little(lm: causal.Causal) -> Iterator[causal.Causal]:
     """The same model with the end token as likely as some others."""
@@ -97,6 +122,10 @@ def test_no_end_comes_before_the_fewest_tokens_and_none_after_the_most(talks_lit
     [completions] = sample(talks_little, [Asked((Part("Hi."),), tuple(range(60)))], how)
     lengths = {completion.completion_tokens for completion in completions if not completion.cut}
     assert min(lengths) == 6 and max(lengths) <= 9
+    how = Drawing("<|end|>", min_tokens=1, max_tokens=40)
+    [completions] = sample(talks_little, [Asked((Part("Hi."),), tuple(range(60)), ends=3)], how)
+    pieces = [completion.text.split("<|end|>") for completion in completions if not completion.cut]
+    assert pieces and all(len(each) == 3 and all(each) for each in pieces), "none of the three is empty"
 
 
 def test_it_draws_what_the_model_says(lm: causal.Causal) -> None:

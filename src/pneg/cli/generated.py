@@ -13,7 +13,7 @@ from pneg.errors import DataError
 
 if TYPE_CHECKING:
     from pneg.lm.finetune import Step
-    from pneg.negatives import KeySem, MaskAndFill
+    from pneg.negatives import KeySem, MaskAndFill, NegativeSource
 
 
 def _fitted(command: options.Decorator) -> options.Decorator:
@@ -24,19 +24,9 @@ def _fitted(command: options.Decorator) -> options.Decorator:
                 "--learning-rate", type=click.FloatRange(0, min_open=True), help="Of the fit; the paper's by default."
             ),
             click.option("--epochs", type=click.IntRange(1), help="Of the fit."),
-            click.option(
-                "--fit-examples",
-                type=click.IntRange(0),
-                metavar="N",
-                help="Fit to N examples drawn from the corpus, 0 to all.  [default: 1500 on a processor, some "
-                "7 minutes on two idle cores; 200000 on a GPU]",
-            ),
+            options.fit_examples,
             click.option("--fit", is_flag=True, help="Fit the model anew, even if the cache has one fitted like it."),
-            click.option(
-                "--model",
-                metavar="NAME",
-                help="The model to be fitted: a hub name or a folder.  [default: gpt2, else smollm2-135m]",
-            ),
+            options.fitted_model,
             click.option(
                 "--corpus", metavar="FILE", help="Fit to these dialogues, and draw from them, instead of IN."
             ),
@@ -75,9 +65,9 @@ def mask_and_fill(source: str, versions: int, samples: int, scorer: str | None, 
     dialogues = list(pool_of(common["corpus"], source, common))
     made = MaskAndFill(
         dialogues, common["model"], versions=versions, samples=samples, scorer=scorer, seed=common["seed"],
+        examples=common["fit_examples"], learning_rate=common["learning_rate"], epochs=common["epochs"],
         report=_Told("infilling"),
     )  # fmt: skip
-    made.fitting = _fit(common, learning_rate=5e-5, epochs=1)
     _run(made, source, common, {"versions": versions, "samples": samples, "scorer": scorer})
 
 
@@ -92,17 +82,28 @@ def key_sem(source: str, keyphrases: str, **common: Any) -> None:
     from pneg.negatives import KeySem
 
     dialogues = list(pool_of(common["corpus"], source, common))
-    made = KeySem(dialogues, common["model"], keyphrases, seed=common["seed"], report=_Told("keyword"))
-    made.fitting = _fit(common, learning_rate=6.25e-5, epochs=None)
+    made = KeySem(
+        dialogues, common["model"], keyphrases, seed=common["seed"],
+        examples=common["fit_examples"], learning_rate=common["learning_rate"], epochs=common["epochs"],
+        report=_Told("keyword"),
+    )  # fmt: skip
     _run(made, source, common, {"keyphrases": keyphrases})
 
 
-def _fit(common: dict[str, Any], learning_rate: float, epochs: int | None) -> Any:
-    from pneg.negatives.written import Device
+def fit_first(made: "NegativeSource", told: str, common: dict[str, Any]) -> "NegativeSource":
+    """The source with its language model fitted, as `pneg negatives all` makes it.
 
-    device = Device.best()
-    passes = common["epochs"] or epochs or (1 if device.small else 3)
-    return device.fit(common["learning_rate"] or learning_rate, passes, common["fit_examples"])
+    Args:
+        made: mask-and-fill or key-sem.
+        told: what its model is called.
+        common: has `model` and `fit_examples`.
+    """
+    from pneg.negatives import KeySem, MaskAndFill
+
+    assert isinstance(made, MaskAndFill | KeySem)
+    made.model, made.examples, made.report = common["model"], common["fit_examples"], _Told(told)
+    made.writer.fit()
+    return made
 
 
 class _Told:

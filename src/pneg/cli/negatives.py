@@ -168,33 +168,43 @@ def semi_hard(
 @common_options(negatives.command("all"))
 @click.option("--corpus", metavar="FILE", help="Draw and retrieve from these dialogues instead of IN.")
 @click.option("--only", metavar="SOURCE[,SOURCE]", help="These sources.  [default: all that IN allows]")
+@click.option("--without", metavar="SOURCE[,SOURCE]", help="Leave these out.")
+@options.fitted_model
+@options.fit_examples
 @click.option("--force", is_flag=True, help="Replace OUT if it is there.")
-def every(source: str, corpus: str | None, only: str | None, force: bool, **common: Any) -> None:
+def every(source: str, corpus: str | None, only: str | None, without: str | None, force: bool, **common: Any) -> None:
     """Every source that IN allows, each in a pass of its own.
 
-    A job that was stopped goes on where it was when the same command is given again.
+    mask-and-fill and key-sem fit a language model to the corpus the first time. A job that was stopped goes on where
+    it was when the same command is given again.
     """
+    from pneg.cli.generated import fit_first
     from pneg.negatives.catalogue import CATALOGUE, allowed
     from pneg.negatives.parts import Part, Parts
 
     out: Path = common["out"]
     if out.exists() and not force:
         raise DataError("it is there already", "choose another output, or add --force to replace it", file=out)
-    names = [name.strip() for name in only.split(",")] if only else allowed(pool_of(None, source, common))
-    if unknown := [name for name in names if name not in CATALOGUE]:
-        raise click.UsageError(
-            f"--only {', '.join(unknown)}: there is no such source; there are {', '.join(CATALOGUE)}"
-        )
-    settings = {"corpus": corpus, "count": common["count"], "seed": common["seed"]}
+    left_out = _named("--without", without)
+    names = [
+        name for name in _named("--only", only) or allowed(pool_of(None, source, common)) if name not in left_out
+    ]
+    if not names:
+        raise click.UsageError("--without leaves no source")
+    settings = {name: common[name] for name in ("count", "seed", "model", "fit_examples")} | {"corpus": corpus}
     parts = Parts(out, settings)
     given = options.Input(source, common["limit"], options.aside_of(common["skip_bad"], out))
     done: list[Part] = []
+    if fitted := [name for name in names if CATALOGUE[name].fitted and parts.done(name) is None]:
+        told = f"{' and '.join(fitted)} fit a language model to the corpus first, unless the cache has it, "
+        click.echo(f"pneg: {told}and write with it; --without {','.join(fitted)} leaves them out", err=True)
     try:
         for name in dict.fromkeys(names):
             again = parts.done(name) is not None
 
             def make(name: str = name) -> "NegativeSource":
-                return CATALOGUE[name].make(pool_of(corpus, source, common), common["seed"])
+                made = CATALOGUE[name].make(pool_of(corpus, source, common), common["seed"])
+                return fit_first(made, CATALOGUE[name].fitted, common) if CATALOGUE[name].fitted else made
 
             def shown(written: Iterator[Dialogue]) -> Iterator[Dialogue]:
                 return options.bar(written, common["limit"], "dialogue")
@@ -209,6 +219,18 @@ def every(source: str, corpus: str | None, only: str | None, force: bool, **comm
     found = {"out": str(out), "dialogues": n, "sources": [asdict(part) for part in done], **given.summary()}
     lines = [f"{part.source}: {reasons(part.counts)}" for part in done]
     options.report(found, "\n".join([f"{n} dialogues -> {out}", *lines]), common["as_json"])
+
+
+def _named(option: str, value: str | None) -> list[str]:
+    """The sources that an option names."""
+    from pneg.negatives.catalogue import CATALOGUE
+
+    names = list(dict.fromkeys(name.strip() for name in value.split(","))) if value else []
+    if unknown := [name for name in names if name not in CATALOGUE]:
+        raise click.UsageError(
+            f"{option} {', '.join(unknown)}: there is no such source; there are {', '.join(CATALOGUE)}"
+        )
+    return names
 
 
 def pool_of(corpus: str | None, source: str, common: dict[str, Any]) -> Iterator[Dialogue]:

@@ -56,8 +56,10 @@ class Causal:
     def encode(self, prompts: Sequence[Prompt], room: int) -> list[tuple[list[int], list[bool]]]:
         """Token numbers of each prompt and whether each is learned; at most `room`, where a part may be shortened."""
         texts = [part.text for prompt in prompts for part in prompt]
+        if not texts:
+            return [([], []) for _ in prompts]
         found = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)
-        tokens = iter(found["input_ids"] if texts else ())
+        tokens = iter(found["input_ids"])
         return [_joined([(part, next(tokens)) for part in prompt], room) for prompt in prompts]
 
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from pneg.errors import BackendError
 from pneg.lm.base import TOO_LONG, Completion, Request
 from pneg.lm.draw import Draw
-from pneg.lm.slots import Slots
+from pneg.lm.slots import Slots, logits_behind
 
 SHARED = 32
 """Tokens two prompts must begin alike with, for one to take over what the other has computed."""
@@ -53,8 +53,7 @@ class Engine:
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, slots: int, budget: int) -> None:
         self.model, self.tokenizer, self.budget = model, tokenizer, budget
         self.slots = slots
-        self._head: torch.nn.Module = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-        self._vocabulary = len(cast(torch.Tensor, self._head.weight))
+        self._vocabulary = len(cast(torch.Tensor, model.get_output_embeddings().weight))  # type: ignore[no-untyped-call]
         self._longest = int(getattr(model.config, "max_position_embeddings", 0) or 1 << 30)
         self._cache = Slots(model.config, slots, model.dtype, model.device)
         self._draw = Draw(slots, self._vocabulary, model.device)
@@ -233,17 +232,7 @@ class Engine:
 
     def _forward(self, tokens: torch.Tensor, positions: torch.Tensor, last: torch.Tensor, alike: int) -> torch.Tensor:
         """Logits, (rows, vocabulary), behind the token at `last` of each row; all rows begin `alike`."""
-        hidden = self.model.base_model(
-            input_ids=tokens,
-            position_ids=positions,
-            attention_mask=self._cache.mask(positions),
-            past_key_values=self._cache,
-            use_cache=True,
-            alike=alike,
-        ).last_hidden_state
-        row = torch.arange(hidden.shape[0], device=hidden.device)
-        logits: torch.Tensor = self._head(hidden[row, last])
-        return logits
+        return logits_behind(self.model, self._cache, tokens, positions, last, alike)
 
     def _write(self, rows: slice, logits: torch.Tensor) -> None:
         for text, token in zip(self._texts[rows], self._draw.next(logits, rows).tolist(), strict=True):

@@ -1,13 +1,19 @@
-"""Sampling from a causal language model in batches sorted by length; a row's draws depend on its seed alone.
+"""Sampling from a causal language model where every prompt is known beforehand, several texts to a prompt.
 
-Every row has random numbers of its own and stops by itself, so which rows share a batch changes nothing but the
-last bits of sums. These can turn a draw that lies on the border of two tokens into the other: hardly ever in
-float32, about once in some thousands of tokens in bfloat16. With the same batches all is repeated exactly.
+It stands beside `engine`, which answers requests as they come: there a text has stop words and penalties, leaves and
+is replaced by itself. Here a prompt is read once for all its texts and the beginning of several prompts once for all
+of them, a thousand rows close up in one pass, some tokens are barred, and `top_p` is taken of the whole vocabulary.
+Both keep keys and values in `slots`.
+
+A row's draws depend on its seed alone, so which rows share a batch changes nothing but the last bits of sums. These
+can turn a draw that lies on the border of two tokens into the other: hardly ever in float32, about once in some
+thousands of tokens in bfloat16. With the same batches all is repeated exactly.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,8 +25,10 @@ if TYPE_CHECKING:
 
 TRIES = 8
 """Draws from all tokens until one lies within `top_p`; the likeliest is taken where none did."""
-CROWDED = 0.7
-"""Rows that are done leave a batch when fewer than this share of it is left."""
+ALIKE = 16
+"""Tokens that prompts must begin alike with for their beginning to be read once."""
+FULL = 0.75
+"""No more texts are begun while more than this share of the rows is in work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +48,10 @@ class Drawing:
         end: the token that ends a text.
         temperature: of the softmax.
         top_p: share of the probability mass that is drawn from.
-        min_tokens: written before the end token may be.
+        min_tokens: written before each end token, at least.
         max_tokens: where a text is cut.
         max_length: tokens of a prompt, before it is shortened.
-        rows: texts written at a time.
+        rows: texts in work at a time.
     """
 
     end: str
@@ -70,117 +78,209 @@ def sample(lm: Causal, asked: Sequence[Asked], how: Drawing) -> list[tuple[Compl
     import torch
 
     prompts = [tokens for tokens, _ in lm.encode([each.prompt for each in asked], how.max_length)]
-    order = sorted(range(len(asked)), key=lambda number: (len(prompts[number]), number))
-    found: list[tuple[Completion, ...]] = [()] * len(asked)
-    batch: list[int] = []
-    with torch.inference_mode():
-        for place, number in enumerate(order):
-            batch.append(number)
-            following = asked[order[place + 1]].seeds if place + 1 < len(order) else None
-            rows = sum(len(asked[member].seeds) for member in batch)
-            if following is None or rows + len(following) > how.rows:
-                written = _Batch(lm, [prompts[member] for member in batch], [asked[member] for member in batch], how)
-                for member, completions in zip(batch, written.run(), strict=True):
-                    found[member] = completions
-                batch = []
-    return found
+    texts = [_Text(number, seed, each.ends) for number, each in enumerate(asked) for seed in each.seeds]
+    with torch.inference_mode(), _attention_in_slots(lm):
+        _Table(lm, prompts, how).write(_ordered(texts, prompts))
+    kept = [text.written[:-1] if text.ended else text.written for text in texts]
+    words = iter(lm.tokenizer.batch_decode(kept, skip_special_tokens=False) if kept else ())
+    of_all = iter(texts)
+    return [
+        tuple(
+            Completion(next(words), not text.ended, len(prompt), len(text.written))
+            for _, text in zip(each.seeds, of_all, strict=False)
+        )
+        for each, prompt in zip(asked, prompts, strict=True)
+    ]
 
 
-class _Batch:
-    """Rows that are written together: each prompt is read once and then copied for each of its seeds."""
+@dataclass(slots=True)
+class _Text:
+    """A text to be written behind the prompt of this number: `left` ends to come, `since` tokens after the last."""
 
-    def __init__(self, lm: Causal, prompts: list[list[int]], asked: list[Asked], how: Drawing) -> None:
-        self.lm, self.prompts, self.asked, self.how = lm, prompts, asked, how
+    prompt: int
+    seed: int
+    left: int
+    written: list[int] = field(default_factory=list)
+    since: int = 0
+
+    @property
+    def ended(self) -> bool:
+        return not self.left
+
+
+def _ordered(texts: list[_Text], prompts: list[list[int]]) -> list[_Text]:
+    """Those of one prompt and those whose prompts begin alike together; the longest last, they are begun first."""
+    longest: dict[tuple[int, ...], int] = {}
+    for prompt in prompts:
+        beginning = tuple(prompt[:ALIKE])
+        longest[beginning] = max(longest.get(beginning, 0), len(prompt))
+
+    def key(text: _Text) -> tuple[int, tuple[int, ...], int, int]:
+        prompt = prompts[text.prompt]
+        beginning = tuple(prompt[:ALIKE])
+        return longest[beginning], beginning, len(prompt), text.prompt
+
+    return sorted(texts, key=key)
+
+
+def _common(prompts: list[list[int]]) -> list[int]:
+    """What all of them begin with."""
+    first, last = min(prompts), max(prompts)
+    ends = (place for place, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
+    return first[: next(ends, min(len(first), len(last)))]
+
+
+@contextmanager
+def _attention_in_slots(lm: Causal) -> Iterator[None]:
+    from pneg.lm.slots import ATTENTION
+
+    before = lm.model.config._attn_implementation
+    lm.model.set_attn_implementation(ATTENTION)
+    try:
+        yield
+    finally:
+        lm.model.set_attn_implementation(before)
+
+
+class _Table:
+    """Texts in work, in the first slots without a gap."""
+
+    def __init__(self, lm: Causal, prompts: list[list[int]], how: Drawing) -> None:
+        from pneg.lm.local import READ_AT_ONCE
+        from pneg.lm.slots import Slots
+
+        self.lm, self.prompts, self.how = lm, prompts, how
+        self.cache = Slots(lm.model.config, how.rows, lm.model.dtype, lm.device)
+        self.budget = READ_AT_ONCE.get(lm.device.type, READ_AT_ONCE["cpu"])
         self.end = lm.number(how.end)
-        self.owners = [number for number, each in enumerate(asked) for _ in each.seeds]
-        seeds = [seed for each in asked for seed in each.seeds]
-        numbers = [np.random.default_rng(seed).random((how.max_tokens, TRIES), dtype=np.float32) for seed in seeds]
-        self.numbers = np.stack(numbers) if numbers else np.zeros((0, how.max_tokens, TRIES), dtype=np.float32)
-        self.written: list[list[int]] = [[] for _ in self.owners]
-        self.ended = [False] * len(self.owners)
+        self.barred = [number for number in lm.tokenizer.added_tokens_decoder if number != self.end]
+        self.texts: list[_Text] = []
+        self.numbers = np.zeros((how.rows, how.max_tokens, TRIES), dtype=np.float32)
 
-    def run(self) -> list[tuple[Completion, ...]]:
+    def write(self, waiting: list[_Text]) -> None:
+        """Write all the texts, the last first."""
+        if not self.how.max_tokens:
+            return
+        while waiting or self.texts:
+            if waiting and len(self.texts) <= FULL * (self.how.rows - 1):
+                self._begin(waiting)
+            else:
+                self._step()
+            self._close_up()
+
+    def _begin(self, waiting: list[_Text]) -> None:
+        """Read the prompts of as many texts as there are free slots, each once, and write the first token of each."""
+        first = len(self.texts)
+        texts = waiting[first - self.how.rows :]
+        del waiting[first - self.how.rows :]
+        numbers = list(dict.fromkeys(text.prompt for text in texts))
+        longest = max(len(self.prompts[number]) for number in numbers)
+        self.cache.reserve(longest + self.how.max_tokens)
+        begun = self._read_beginnings(numbers, first)
+        numbers.sort(key=lambda number: len(self.prompts[number]) - begun[number][1])
+        self.cache.copy([begun[number][0] for number in numbers], first, max(length for _, length in begun.values()))
+        logits = self._read([(self.prompts[number], begun[number][1]) for number in numbers], first)
+        places = {number: place for place, number in enumerate(numbers)}
+        sources = [places[text.prompt] for text in texts]
+        self.cache.copy([first + source for source in sources], first, longest)
+        for place, text in enumerate(texts, first):
+            generator = np.random.default_rng(text.seed)
+            self.numbers[place] = generator.random((self.how.max_tokens, TRIES), dtype=np.float32)
+        self.texts += texts
+        self._draw(logits[sources], slice(first, len(self.texts)))
+
+    def _read_beginnings(self, numbers: list[int], first: int) -> dict[int, tuple[int, int]]:
+        """Read what several prompts begin with; for each prompt the slot where its beginning is, and its length."""
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for number in numbers:
+            alike.setdefault(tuple(self.prompts[number][:ALIKE]), []).append(number)
+        found = dict.fromkeys(numbers, (first, 0))
+        beginnings: list[list[int]] = []
+        for members in alike.values():
+            beginning = _common([self.prompts[member][:-1] for member in members])
+            if len(members) > 1 and len(beginning) >= ALIKE:
+                for member in members:
+                    found[member] = first + len(beginnings), len(beginning)
+                beginnings.append(beginning)
+        if beginnings:
+            self._read([(beginning, 0) for beginning in beginnings], first)
+        return found
+
+    def _read(self, texts: list[tuple[list[int], int]], first: int) -> "torch.Tensor":
+        """Read token numbers, each from a place on, into the slots from `first` on; the logits behind each."""
         import torch
 
-        logits, cache, mask = self._read()
-        rows = list(range(len(self.owners)))
-        pick = torch.tensor(self.owners, device=self.lm.device)
-        cache.batch_select_indices(pick)
-        logits, mask = logits[pick], mask[pick]
-        for step in range(self.how.max_tokens):
-            tokens = self._draw(logits, rows, step)
-            open_rows = self._note(tokens.tolist(), rows)
-            if not open_rows or step + 1 == self.how.max_tokens:
-                break
-            if len(open_rows) < CROWDED * len(rows):
-                pick = torch.tensor(open_rows, device=self.lm.device)
-                rows = [rows[place] for place in open_rows]
-                cache.batch_select_indices(pick)
-                tokens, mask = tokens[pick], mask[pick]
-            mask = torch.cat((mask, mask.new_ones((len(rows), 1))), dim=1)
-            logits = self._forward(tokens[:, None], mask, mask.sum(1, keepdim=True) - 1, cache)
-        return self._completions()
+        found, start = [], 0
+        while start < len(texts):
+            end, longest = start, 0
+            while end < len(texts):
+                unread = max(longest, len(texts[end][0]) - texts[end][1])
+                if end > start and (end + 1 - start) * unread > self.budget:
+                    break
+                end, longest = end + 1, unread
+            some = texts[start:end]
+            tokens = torch.tensor([of[begin:] + [0] * (longest - len(of) + begin) for of, begin in some])
+            positions = torch.tensor([[begin] for _, begin in some]) + torch.arange(longest)
+            # what is behind a text's end is written over before it is seen
+            positions.clamp_(max=self.cache.length - 1)
+            last = torch.tensor([len(of) - begin - 1 for of, begin in some])
+            length = max(len(of) for of, _ in some)
+            found.append(self._forward(slice(first + start, first + end), tokens, positions, last, length))
+            start = end
+        return torch.cat(found)
 
-    def _read(self) -> "tuple[torch.Tensor, Any, torch.Tensor]":
+    def _step(self) -> None:
+        """Write one more token of every text in work."""
         import torch
-        from transformers import DynamicCache
 
-        longest = max(map(len, self.prompts))
-        tokens = torch.zeros((len(self.prompts), longest), dtype=torch.long)
-        mask = torch.zeros_like(tokens)
-        for number, prompt in enumerate(self.prompts):
-            tokens[number, longest - len(prompt) :] = torch.tensor(prompt)
-            mask[number, longest - len(prompt) :] = 1
-        tokens, mask = tokens.to(self.lm.device), mask.to(self.lm.device)
-        cache = DynamicCache()
-        return self._forward(tokens, mask, (mask.cumsum(1) - 1).clamp(min=0), cache), cache, mask
+        lengths = [len(self.prompts[text.prompt]) + len(text.written) for text in self.texts]
+        rows = slice(0, len(self.texts))
+        tokens = torch.tensor([[text.written[-1]] for text in self.texts])
+        positions = torch.tensor(lengths)[:, None] - 1
+        logits = self._forward(rows, tokens, positions, torch.zeros(len(lengths), dtype=torch.long), max(lengths))
+        self._draw(logits, rows)
 
     def _forward(
-        self, tokens: "torch.Tensor", mask: "torch.Tensor", positions: "torch.Tensor", cache: Any
+        self, rows: slice, tokens: "torch.Tensor", positions: "torch.Tensor", last: "torch.Tensor", length: int
     ) -> "torch.Tensor":
-        found = self.lm.model(
-            input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True,
-            logits_to_keep=1,
-        )  # fmt: skip
-        last: torch.Tensor = found.logits[:, -1].float()
-        return last
+        from pneg.lm.slots import logits_behind
 
-    def _draw(self, logits: "torch.Tensor", rows: list[int], step: int) -> "torch.Tensor":
+        self.cache.look(rows, length)
+        device = self.lm.device
+        return logits_behind(self.lm.model, self.cache, tokens.to(device), positions.to(device), last.to(device))
+
+    def _draw(self, logits: "torch.Tensor", rows: slice) -> None:
         import torch
 
-        barred = [number for number in self.lm.tokenizer.added_tokens_decoder if number != self.end]
-        if step < self.how.min_tokens:
-            barred.append(self.end)
-        logits[:, barred] = -torch.inf
-        probabilities = torch.softmax(logits / self.how.temperature, dim=-1)
-        return draw(probabilities, torch.from_numpy(self.numbers[rows, step]).to(logits.device), self.how.top_p)
+        texts = self.texts[rows]
+        logits = logits.float()
+        logits[:, self.barred] = -torch.inf
+        written = np.array([len(text.written) for text in texts])
+        young = [place for place, text in enumerate(texts) if text.since < self.how.min_tokens]
+        logits[young, self.end] = -torch.inf
+        numbers = torch.from_numpy(self.numbers[rows][np.arange(len(texts)), written]).to(logits.device)
+        tokens = draw(torch.softmax(logits.div_(self.how.temperature), dim=-1), numbers, self.how.top_p)
+        for text, token in zip(texts, tokens.tolist(), strict=True):
+            text.written.append(token)
+            text.since += 1
+            if token == self.end:
+                text.left, text.since = text.left - 1, 0
 
-    def _note(self, tokens: list[int], rows: list[int]) -> list[int]:
-        """Write down what was drawn; the places of the rows that go on."""
-        going = []
-        for place, (row, token) in enumerate(zip(rows, tokens, strict=True)):
-            if self.ended[row]:
-                continue
-            self.written[row].append(token)
-            if token == self.end and self.written[row].count(token) >= self.asked[self.owners[row]].ends:
-                self.ended[row] = True
-            else:
-                going.append(place)
-        return going
-
-    def _completions(self) -> list[tuple[Completion, ...]]:
-        kept = [tokens[:-1] if ended else tokens for tokens, ended in zip(self.written, self.ended, strict=True)]
-        texts = iter(self.lm.tokenizer.batch_decode(kept, skip_special_tokens=False) if kept else ())
-        rows = iter(range(len(kept)))
-        found = []
-        for prompt, each in zip(self.prompts, self.asked, strict=True):
-            own = [next(rows) for _ in each.seeds]
-            found.append(
-                tuple(
-                    Completion(next(texts), not self.ended[row], len(prompt), len(self.written[row])) for row in own
-                )
-            )
-        return found
+    def _close_up(self) -> None:
+        """Let the texts that are done go, and those in the last slots take the places they leave."""
+        done = [text.ended or len(text.written) == self.how.max_tokens for text in self.texts]
+        remaining = done.count(False)
+        gaps = [place for place in range(remaining) if done[place]]
+        moved = [place for place in range(remaining, len(done)) if not done[place]]
+        if gaps:
+            lengths = [
+                len(self.prompts[self.texts[place].prompt]) + len(self.texts[place].written) for place in moved
+            ]
+            self.cache.move(moved, gaps, max(lengths))
+            self.numbers[gaps] = self.numbers[moved]
+            for gap, place in zip(gaps, moved, strict=True):
+                self.texts[gap] = self.texts[place]
+        del self.texts[remaining:]
 
 
 def draw(probabilities: "torch.Tensor", numbers: "torch.Tensor", top_p: float) -> "torch.Tensor":
@@ -201,14 +301,23 @@ def draw(probabilities: "torch.Tensor", numbers: "torch.Tensor", top_p: float) -
     totals = probabilities.cumsum(-1)
     # right: a token of probability 0 is never drawn; the last total is not quite 1
     tried = torch.searchsorted(totals, numbers * totals[:, -1:], right=True).clamp(max=probabilities.shape[1] - 1)
-    found = probabilities.argmax(-1)
-    waiting = torch.ones_like(found, dtype=torch.bool)
+    found = tried[:, 0].clone()
+    waiting = torch.arange(len(found), device=found.device)
     for place in range(numbers.shape[1]):
-        own = probabilities.gather(1, tried[:, place : place + 1])
-        likelier = (probabilities * (probabilities > own)).sum(-1)
-        taken = waiting & (likelier < top_p)
-        found = torch.where(taken, tried[:, place], found)
-        waiting &= ~taken
-        if not waiting.any():
-            break
+        drawn = tried[waiting, place]
+        # most rows are done after the first try, the others are looked at alone
+        own = probabilities if place == 0 else probabilities[waiting]
+        taken = _likelier(own, own.gather(1, drawn[:, None])) < top_p
+        found[waiting[taken]] = drawn[taken]
+        waiting = waiting[~taken]
+        if not len(waiting):
+            return found
+    found[waiting] = probabilities[waiting].argmax(-1)
     return found
+
+
+def _likelier(probabilities: "torch.Tensor", own: "torch.Tensor") -> "torch.Tensor":
+    """The mass of the tokens that are likelier than the one of probability `own`, for each row."""
+    import torch
+
+    return torch.where(probabilities > own, probabilities, 0.0).sum(-1)

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch.nn import functional
-from transformers import AttentionInterface, PretrainedConfig
+from transformers import AttentionInterface, PretrainedConfig, PreTrainedModel
 
 ATTENTION = "pneg_slots"
 """The name under which transformers finds the attention below."""
@@ -56,6 +56,12 @@ class Slots:
             for layer in self.layers:
                 layer[:, targets, :, :length] = layer[:, list(sources), :, :length]
 
+    def move(self, sources: Sequence[int], targets: Sequence[int], length: int) -> None:
+        """Give some slots the first `length` positions of others, one each."""
+        if sources:
+            for layer in self.layers:
+                layer[:, list(targets), :, :length] = layer[:, list(sources), :, :length]
+
     def swap(self, one: int, other: int, length: int) -> None:
         """Exchange the first `length` positions of two slots."""
         for layer in self.layers:
@@ -98,6 +104,40 @@ class Slots:
     def get_mask_sizes(self, tokens: int, layer: int) -> tuple[int, int]:
         """How many positions are looked at, and from which on (transformers' cache protocol)."""
         return self._seen, 0
+
+
+def logits_behind(
+    model: PreTrainedModel,
+    cache: Slots,
+    tokens: torch.Tensor,
+    positions: torch.Tensor,
+    last: torch.Tensor,
+    alike: int = 0,
+) -> torch.Tensor:
+    """One pass over the slots that the cache looks at.
+
+    Args:
+        model: a causal language model whose attention is `ATTENTION`.
+        cache: prepared for the pass by `look`.
+        tokens: (rows, tokens).
+        positions: (rows, tokens), where each token stands in its text.
+        last: (rows,), the token of each row that the next one is wanted of.
+        alike: positions that are the same in all rows.
+
+    Returns:
+        (rows, vocabulary).
+    """
+    hidden = model.base_model(
+        input_ids=tokens,
+        position_ids=positions,
+        attention_mask=cache.mask(positions),
+        past_key_values=cache,
+        use_cache=True,
+        alike=alike,
+    ).last_hidden_state
+    head: torch.nn.Module = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    found: torch.Tensor = head(hidden[torch.arange(len(hidden), device=hidden.device), last])
+    return found
 
 
 def attend(

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 ROWS = 512
 """Queries compared at a time."""
-COLUMNS = 16384
+COLUMNS = 4096
 """Vectors compared at a time."""
-GROUP = 64
+GROUP = 32
 """Scores of which only the highest is looked at first."""
 SLACK = 1e-5
 """What a matrix product may be off by; what lies so near a ceiling is decided anew, see `Ranked.scores`."""
@@ -69,32 +69,71 @@ def _block(
     numbers = torch.zeros((len(queries), 0), dtype=torch.int64, device=device)
     for start in range(0, len(vectors), COLUMNS):
         scores = asked @ torch.from_numpy(vectors[start : start + COLUMNS]).to(device).T
-        over = scores > limits
-        above += torch.bincount(over.nonzero()[:, 0], minlength=len(queries))  # few: five times faster than a sum
-        scores.masked_fill_(over, -torch.inf)
-        found, places = _highest(scores, depth)
-        best, numbers = torch.cat((best, found), 1), torch.cat((numbers, places + start), 1)
-        if best.shape[1] > depth:
-            best, kept = best.topk(depth, 1)
-            numbers = numbers.gather(1, kept)
+        least = best[:, -1:] if best.shape[1] == depth else torch.full_like(limits, -torch.inf)
+        rows, places, found = _worth(scores, limits, least, depth)
+        over = found > limits[rows, 0]
+        above += torch.bincount(rows[over], minlength=len(queries))
+        rows, places, found = rows[~over], places[~over], found[~over]
+        best, numbers = _merged(best, numbers, rows, places + start, found, depth)
     usable = torch.isfinite(best).cpu().numpy()
     return [row[good] for row, good in zip(numbers.cpu().numpy(), usable, strict=True)], above.cpu().numpy()
 
 
-def _highest(scores: Any, depth: int) -> tuple[Any, Any]:
-    """The `depth` highest scores of each row and their places: they lie in as many groups with the highest maxima."""
+def _worth(scores: Any, limits: Any, least: Any, depth: int) -> tuple[Any, Any, Any]:
+    """The scores that are above a row's limit or may be among its `depth` best: their rows, in order, places, values.
+
+    Only the maxima of groups of columns are looked at, and then the groups whose maximum is high enough. A group is
+    every so many columns one, so that maxima are taken of whole rows of memory.
+
+    Args:
+        scores: shape (rows, columns).
+        limits: shape (rows, 1).
+        least: what is lower is not among the best; shape (rows, 1).
+        depth: how many are wanted of a row.
+    """
     import torch
 
-    rows, columns = scores.shape
+    columns = scores.shape[1]
     groups = columns // GROUP
     if groups <= depth:
-        found, places = scores.topk(min(depth, columns), 1)
-        return found, places
-    whole = groups * GROUP
-    maxima = scores[:, :whole].view(rows, groups, GROUP).amax(2)
-    within = torch.arange(GROUP, device=scores.device)
-    places = (maxima.topk(depth, 1).indices[:, :, None] * GROUP + within).view(rows, -1)
-    rest = torch.arange(whole, columns, device=scores.device).expand(rows, -1)
-    places = torch.cat((places, rest), 1)
-    found, kept = scores.gather(1, places).topk(depth, 1)
-    return found, places.gather(1, kept)
+        worth = scores >= least
+        of, places = worth.nonzero(as_tuple=True)
+        return of, places, scores[of, places]
+    grouped = scores[:, : groups * GROUP].unflatten(1, (GROUP, groups))
+    maxima = grouped.amax(1)
+    # as many scores within the limit as are wanted are no lower than this
+    within = torch.where(maxima > limits, -torch.inf, maxima).kthvalue(groups - depth + 1, 1, keepdim=True).values
+    least = torch.maximum(least, within)
+    of, group = (maxima >= least).nonzero(as_tuple=True)
+    found = grouped[of, :, group]
+    places = torch.arange(GROUP, device=scores.device) * groups + group[:, None]
+    rest, behind = (scores[:, groups * GROUP :] >= least).nonzero(as_tuple=True)
+    behind = behind + groups * GROUP
+    worth = found >= least[of]
+    of = torch.cat((of[:, None].expand_as(found)[worth], rest))
+    order = of.argsort(stable=True)
+    found = torch.cat((found[worth], scores[rest, behind]))
+    return of[order], torch.cat((places[worth], behind))[order], found[order]
+
+
+def _merged(best: Any, numbers: Any, rows: Any, places: Any, found: Any, depth: int) -> tuple[Any, Any]:
+    """The `depth` best of each row, best first, of those that were and those that were found.
+
+    Args:
+        best: shape (rows, at most `depth`).
+        numbers: of these, the same shape.
+        rows: of what was found, in order.
+        places: its numbers.
+        found: its scores.
+        depth: how many are kept.
+    """
+    import torch
+
+    each = torch.bincount(rows, minlength=len(best))
+    column = torch.arange(len(rows), device=rows.device) - (each.cumsum(0) - each)[rows]
+    new = best.new_full((len(best), int(each.max()) if len(each) else 0), -torch.inf)
+    new_numbers = torch.zeros_like(new, dtype=torch.int64)
+    new[rows, column], new_numbers[rows, column] = found, places
+    best, numbers = torch.cat((best, new), 1), torch.cat((numbers, new_numbers), 1)
+    best, kept = best.topk(min(depth, best.shape[1]), 1)
+    return best, numbers.gather(1, kept)

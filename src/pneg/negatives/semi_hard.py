@@ -18,7 +18,7 @@ from pneg.negatives.texts import Texts
 TOO_SIMILAR = "too similar"
 BLOCK = 2048
 """Dialogues read at a time."""
-DEPTH = 64
+DEPTH = 32
 """Responses ranked for a dialogue at first; more where all of these are refused."""
 
 

@@ -49,7 +49,7 @@ class Device:
     @property
     def rows(self) -> int:
         """Texts written at a time."""
-        return 64 if self.small else 1024
+        return 128 if self.small else 1024
 
     @property
     def ahead(self) -> int:

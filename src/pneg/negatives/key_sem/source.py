@@ -78,7 +78,10 @@ class KeySem:
         model: to be fitted, as for `pneg.models.causal_folder`; by default `gpt2`, else `smollm2-135m`.
         keyphrases: `rake` or `yake`.
         attempts: how often what is missing of a dialogue's responses is written again.
-        fitting: how the model is fitted; by default `Device.fit`.
+        fitting: how the model is fitted; by default `Device.fit`, of which the next three may be said otherwise.
+        examples: that it is fitted to, 0 for all.
+        learning_rate: of the fit.
+        epochs: of the fit.
         seed: of keywords, contexts and samples.
         first: position of the first dialogue, for a job that goes on where it was stopped.
         device: where models run; by default the best there is.
@@ -93,6 +96,9 @@ class KeySem:
     keyphrases: str = "rake"
     attempts: int = 5
     fitting: Fit | None = None
+    examples: int | None = None
+    learning_rate: float | None = None
+    epochs: int | None = None
     seed: int = 0
     first: int = 0
     device: Device | None = None
@@ -109,7 +115,9 @@ class KeySem:
     def writer(self) -> Writer:
         """The keyword model."""
         device = self.device or Device.best()
-        fitting = self.fitting or device.fit(learning_rate=6.25e-5, epochs=1 if device.small else 3)
+        fitting = self.fitting or device.fit(
+            self.learning_rate or 6.25e-5, self.epochs or (1 if device.small else 3), self.examples
+        )
         job = Job(
             self.name,
             self.model or causal.preferred(),

@@ -24,6 +24,8 @@ from pneg.negatives.wrong_context import TAG, WrongContexts
 VERSIONS_AN_UTTERANCE = 4
 WAVE = 8
 """Masked versions of a context that are filled before it is asked whether more are needed."""
+NEIGHBOURS = 16
+"""Contexts in a row that draw their wrong contexts from the same numbers: each of these is read once for all."""
 TAGGED = "speaker's tag"
 UNFINISHED, UNORIGINAL, UNLIKELY = "unfinished fill", "too few new content words", "unlikely text"
 FILLED_UP = "filled up with random"
@@ -58,6 +60,9 @@ class MaskAndFill:
     The first responses of the first round of the diverse choice do not depend on those behind them, so a context
     is filled in waves of 8 masked versions until they are known: what is chosen is the same as if all were filled.
 
+    Each version is filled in a wrong context of its own. Sixteen dialogues in a row draw the same ones, so that the
+    model reads each once for all of them.
+
     Args:
         pool: the corpus; the model is fitted to its positives, responses and wrong contexts come from it.
         model: to be fitted, as for `pneg.models.causal_folder`; by default `gpt2`, else `smollm2-135m`.
@@ -65,7 +70,10 @@ class MaskAndFill:
         samples: of each. On a processor 2 do.
         kept: responses a context, at most; what is missing of the count then is drawn at random.
         training_versions: of each response, that the model is fitted to.
-        fitting: how the model is fitted; by default `Device.fit`.
+        fitting: how the model is fitted; by default `Device.fit`, of which the next three may be said otherwise.
+        examples: that it is fitted to, 0 for all.
+        learning_rate: of the fit.
+        epochs: of the fit.
         scorer: a plain language model that refuses unlikely texts; by default the model before it was fitted.
         seed: of masks, contexts and samples.
         first: position of the first dialogue, for a job that goes on where it was stopped.
@@ -83,6 +91,9 @@ class MaskAndFill:
     kept: int = 20
     training_versions: int = 16
     fitting: Fit | None = None
+    examples: int | None = None
+    learning_rate: float | None = None
+    epochs: int | None = None
     scorer: str | None = None
     seed: int = 0
     first: int = 0
@@ -104,7 +115,7 @@ class MaskAndFill:
     def writer(self) -> Writer:
         """The infilling model."""
         device = self.device or Device.best()
-        fitting = self.fitting or device.fit(learning_rate=5e-5, epochs=1)
+        fitting = self.fitting or device.fit(self.learning_rate or 5e-5, self.epochs or 1, self.examples)
         job = Job(
             self.name,
             self.model or causal.preferred(),
@@ -165,9 +176,10 @@ class MaskAndFill:
             for spans in masking.versions(response, masking.GENERATION, generator, VERSIONS_AN_UTTERANCE, pure=False)
         ]
         generator.shuffle(masked)
+        shared = draws(self.seed, f"{self.name} wrong contexts", position // NEIGHBOURS)
         found = []
         for response, spans in masked[: self.versions]:
-            prompt = infill.prompt(self.wrong.draw(dialogue, generator), response, spans)
+            prompt = infill.prompt(self.wrong.draw(dialogue, shared), response, spans)
             seeds = tuple(generator.getrandbits(63) for _ in range(self.samples))
             found.append(_Task(response, spans, Asked(prompt, seeds, ends=len(spans))))
         return found
@@ -220,7 +232,7 @@ class MaskAndFill:
 def _written(lm: Causal, asked: Sequence[Asked], rows: int) -> list[tuple[Completion, ...]]:
     from pneg.lm.sampling import sample
 
-    return sample(lm, asked, Drawing(infill.END, temperature=1.0, top_p=0.95, max_tokens=64, rows=rows))
+    return sample(lm, asked, Drawing(infill.END, temperature=1.0, top_p=0.95, min_tokens=1, max_tokens=64, rows=rows))
 
 
 def _log_probabilities(lm: Causal, texts: Sequence[str]) -> list[float]:
