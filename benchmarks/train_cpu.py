@@ -9,18 +9,24 @@ import tempfile
 import time
 from statistics import median
 
+import numpy as np
+
 import common
 from pneg import models
 from pneg.dialogue import Dialogue, normalised
-from pneg.selector.candidates import EACH, turns_of
-from pneg.selector.model import Selector
+from pneg.selector.candidates import EACH, Candidates, turns_of
+from pneg.selector.model import SLACK, Selector
+from pneg.selector.packing import Architecture, Packer
 from pneg.selector.recipe import Recipe, Step
+from pneg.selector.steps import OF_A_GROUP, Texts
 from pneg.selector.training import train
 
 BACKBONE = "minilm-l6"
 WEIGHTS = 10.6e6
 """Of the encoder's layers; the embeddings are looked up, not multiplied."""
 RECIPE = Recipe()
+PEERS_BATCH = 16
+"""Pairs that the peer pads to one length."""
 
 
 def main() -> None:
@@ -32,16 +38,19 @@ def main() -> None:
     contenders = {
         "pneg, default precision": lambda _: _pneg(chosen, RECIPE.precision),
         "pneg, float32": lambda _: _pneg(chosen, "float32"),
+        "pneg, shared context": lambda _: _pneg(chosen, RECIPE.precision, "shared"),
         "sentence-transformers, default (float32)": lambda _: _peer(chosen, bf16=False),
         "sentence-transformers, bf16=True": lambda _: _peer(chosen, bf16=True),
     }
     for precision in (RECIPE.precision, "float32"):
         _pneg(chosen[: RECIPE.batch], precision)
+    _pneg(chosen[: RECIPE.batch], RECIPE.precision, "shared")
     for bf16 in (False, True):
         _peer(chosen[: RECIPE.batch], bf16)
     found = common.interleaved({**contenders, **common.limits()}, options.rounds)
 
-    tokens = _tokens(chosen) / len(chosen)
+    padding, each = _tokens(chosen)
+    tokens, shared = (total / len(chosen) for total in each)
     peer = median(found["sentence-transformers, default (float32)"])
     rows = [["", "contexts/s", "lowest-highest", "of the peer's default", "GFLOP/s"]]
     for name, values in found.items():
@@ -62,7 +71,10 @@ def main() -> None:
         f"median of {options.rounds} interleaved rounds behind an untimed step of each. pneg's time is that of "
         "`train` from the call to the last step, with loading and tokenising; the peer's is that of its training "
         "loop, with tokenising. "
-        "GFLOP/s: 6 x 10.6 million weights x real tokens. Limit: what the machine's matrix product would allow.",
+        "GFLOP/s: 6 x 10.6 million weights x real tokens of pairs, which a shared context needs fewer of "
+        f"({shared:.0f}). Limit: what the machine's matrix product would allow for pairs. Padding: none on a "
+        f"processor; {padding[0]:.1%} of tokens in blocks of like length, as on a GPU; {padding[1]:.1%} in random "
+        "order.",
         "torch",
         "transformers",
         "sentence-transformers",
@@ -81,9 +93,16 @@ def _fixed(dialogue: Dialogue) -> Dialogue | None:
     return Dialogue(dialogue.id, dialogue.context, positives, negatives, dialogue.persona)
 
 
-def _pneg(chosen: list[Dialogue], precision: str) -> float:
+def _pneg(chosen: list[Dialogue], precision: str, architecture: Architecture = "cross") -> float:
     """Contexts a second of an epoch."""
-    recipe = Recipe(adversarial=("human",), backbone=BACKBONE, epochs=1, held_out=0.0, precision=precision)
+    recipe = Recipe(
+        adversarial=("human",),
+        backbone=BACKBONE,
+        architecture=architecture,
+        epochs=1,
+        held_out=0.0,
+        precision=precision,
+    )
     ends: list[float] = []
 
     def report(_: Step) -> None:
@@ -141,15 +160,29 @@ def _peer(chosen: list[Dialogue], bf16: bool) -> float:
     return len(chosen) / clock.seconds
 
 
-def _tokens(chosen: list[Dialogue]) -> int:
-    """Real tokens of all pairs."""
-    pairs = Selector.create(BACKBONE, max_length=RECIPE.max_length, device="cpu").pairs
-    total = 0
-    for item in chosen:
-        [context] = pairs.encode([pairs.join(turns_of(item, RECIPE.history))]).lengths
-        texts = [*item.positives, *item.negatives["random"], *item.negatives["human"]]
-        total += sum(pairs.length(int(context), int(length)) for length in pairs.encode(texts).lengths)
-    return total
+def _tokens(chosen: list[Dialogue]) -> tuple[tuple[float, float], tuple[int, int]]:
+    """The share of padding, in blocks and in random order; the real tokens of all pairs, and of shared contexts."""
+    selector = Selector.create(BACKBONE, max_length=RECIPE.max_length, device="cpu")
+    drawn = Candidates.of(chosen, ("human",), RECIPE.history)
+    texts = Texts.of(drawn, selector)
+    groups = len(texts.contexts)
+    numbers = np.array([(group, number) for group in range(groups) for number in drawn.draw(group, 0, 0)])
+    context, response = texts.contexts.lengths[numbers[:, 0]], texts.responses.lengths[numbers[:, 1]]
+    totals = []
+    for architecture in ("cross", "shared"):
+        packer = Packer(selector.pairs, architecture)
+        each = int(packer.sizes(context, response).sum())
+        totals.append(each + int(packer.context_size(texts.contexts.lengths).sum()))
+    step = RECIPE.batch * OF_A_GROUP
+    blocks = [
+        Packer(selector.pairs, "cross", SLACK).pack(texts.contexts, texts.responses, numbers[start : start + step])
+        for start in range(0, len(numbers), step)
+    ]
+    empty = sum(packed.padding * len(packed.input_ids) for packed in blocks)
+    sizes = np.random.default_rng(0).permutation(Packer(selector.pairs, "cross").sizes(context, response))
+    batches = np.split(sizes, range(PEERS_BATCH, len(sizes), PEERS_BATCH))
+    padded = sum(int(batch.max()) * len(batch) for batch in batches)
+    return (empty / sum(len(packed.input_ids) for packed in blocks), 1 - totals[0] / padded), (totals[0], totals[1])
 
 
 if __name__ == "__main__":

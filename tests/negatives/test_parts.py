@@ -77,9 +77,12 @@ def test_other_settings_and_another_input_are_refused(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_human_needs_human_negatives_and_the_others_nothing() -> None:
+def test_human_needs_human_negatives_and_writers_another_context() -> None:
     assert allowed(GIVEN) == list(CATALOGUE)
-    assert allowed([Dialogue("a", ("x",), ("y",), {"human": ()})]) == [n for n in CATALOGUE if n != "human"]
+    one, other = (Dialogue(name, (name,), ("y",), {"human": ()}) for name in "ab")
+    assert allowed([one, other]) == [name for name in CATALOGUE if name != "human"]
+    alone = [name for name in CATALOGUE if name not in ("human", "mask-and-fill", "key-sem")]
+    assert allowed([one, one]) == alone  # there is no other context to write to
 
 
 @pytest.mark.parametrize("name", [name for name in CATALOGUE if name != "semi-hard"])
