@@ -68,9 +68,8 @@ def main() -> None:
     common.show(
         rows,
         f"One epoch of {len(chosen)} contexts with {1 + 2 * EACH} candidates ({tokens:.0f} real tokens a context), "
-        f"median of {options.rounds} interleaved rounds behind an untimed step of each. pneg's time is that of "
-        "`train` from the call to the last step, with loading and tokenising; the peer's is that of its training "
-        "loop, with tokenising. "
+        f"median of {options.rounds} interleaved rounds behind an untimed step of each, each timed from the end of "
+        "its first step to that of the last but one. "
         "GFLOP/s: 6 x 10.6 million weights x real tokens of pairs, which a shared context needs fewer of "
         f"({shared:.0f}). Limit: what the machine's matrix product would allow for pairs. Padding: none on a "
         f"processor; {padding[0]:.1%} of tokens in blocks of like length, as on a GPU; {padding[1]:.1%} in random "
@@ -109,9 +108,16 @@ def _pneg(chosen: list[Dialogue], precision: str, architecture: Architecture = "
         ends.append(time.perf_counter())
 
     with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
         train(chosen, recipe, folder, device="cpu", report=report)
-    return len(chosen) / (ends[-1] - started)
+    return _rate(ends)
+
+
+def _rate(ends: list[float]) -> float:
+    """Contexts a second between the end of the first step and that of the last but one.
+
+    What comes before is loading, what comes after saving.
+    """
+    return RECIPE.batch * (len(ends) - 2) / (ends[-2] - ends[0])
 
 
 def _peer(chosen: list[Dialogue], bf16: bool) -> float:
@@ -123,11 +129,11 @@ def _peer(chosen: list[Dialogue], bf16: bool) -> float:
     from transformers import PrinterCallback, TrainerCallback
 
     class Clock(TrainerCallback):
-        def on_train_begin(self, *_: object, **__: object) -> None:
-            self.started = time.perf_counter()
+        def __init__(self) -> None:
+            self.ends: list[float] = []
 
-        def on_train_end(self, *_: object, **__: object) -> None:
-            self.seconds = time.perf_counter() - self.started
+        def on_step_end(self, *_: object, **__: object) -> None:
+            self.ends.append(time.perf_counter())
 
     model = CrossEncoder(str(models.local_folder(BACKBONE)), num_labels=1, max_length=RECIPE.max_length, device="cpu")
     model.tokenizer.truncation_side = "left"
@@ -157,7 +163,7 @@ def _peer(chosen: list[Dialogue], bf16: bool) -> float:
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-    return len(chosen) / clock.seconds
+    return _rate(clock.ends)
 
 
 def _tokens(chosen: list[Dialogue]) -> tuple[tuple[float, float], tuple[int, int]]:

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Go through the model at a time, about: memory and speed.",
 )
+@click.option("--push", metavar="NAME", help="Send it to this repository of the Hugging Face hub when it is done.")
 @click.option("--log", type=click.Path(path_type=Path), help="Add a JSON object a step to this file.")
 @click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True)
 @options.seed
@@ -64,6 +65,7 @@ def train(
     adversarial: str,
     validation: str | None,
     weights: tuple[str, ...],
+    push: str | None,
     log: Path | None,
     limit: int | None,
     skip_bad: bool,
@@ -80,6 +82,7 @@ def train(
     from pneg.errors import needs
 
     with needs("selector"):
+        from pneg.selector import hub
         from pneg.selector.recipe import Recipe
         from pneg.selector.training import train as train_selector
 
@@ -106,10 +109,11 @@ def train(
             f"stopped; {kept if (out / 'checkpoint').exists() else 'nothing was trained yet'}"
         ) from None
     if int(os.environ.get("RANK", "0")) == 0:
-        _report(selector.about, out, dialogues, as_json)
+        address = hub.push(out, push) if push else ""
+        _report(selector.about, out, dialogues, address, as_json)
 
 
-def _report(about: dict[str, Any], out: Path, dialogues: options.Input, as_json: bool) -> None:
+def _report(about: dict[str, Any], out: Path, dialogues: options.Input, address: str, as_json: bool) -> None:
     losses = ", ".join(f"{loss:.4f}" for loss in about["validation_losses"]) or "none"
     text = (
         f"a selector on {about['recipe']['backbone']}, trained on {about['contexts']} contexts -> {out}\n"
@@ -117,7 +121,9 @@ def _report(about: dict[str, Any], out: Path, dialogues: options.Input, as_json:
     )
     if short := about["adversarial_filled_up_with_random"]:
         text += f"\n{short} adversarial negatives are missing, random ones were taken in their place"
-    options.report({"out": str(out), **about, **dialogues.summary()}, text, as_json)
+    if address:
+        text += f"\nsent to {address}"
+    options.report({"out": str(out), "hub": address or None, **about, **dialogues.summary()}, text, as_json)
 
 
 def _weight(text: str) -> tuple[str, float]:

@@ -3,6 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+KINDS = {
+    "cross": ("a cross-encoder", "`transformers` and `sentence_transformers.CrossEncoder` give the same scores."),
+    "shared": (
+        "an encoder that reads a context once for all its candidates",
+        "Only `pneg` gives these scores: a candidate has its own first token behind the context, and sees no other "
+        "candidate.",
+    ),
+}
+"""What an architecture is called, and what reads it."""
+
 
 def model_card(about: Mapping[str, Any]) -> str:
     """A model card in Markdown.
@@ -14,6 +24,7 @@ def model_card(about: Mapping[str, Any]) -> str:
     sources = ", ".join(recipe["adversarial"])
     losses = ", ".join(f"{loss:.4f}" for loss in about["validation_losses"]) or "not measured"
     base, rate = recipe["backbone"], recipe["learning_rate"]
+    kind, reads = KINDS[recipe["architecture"]]
     short = about["adversarial_filled_up_with_random"]
     return f"""---
 library_name: transformers
@@ -23,20 +34,20 @@ tags: [response-selection, cross-encoder, pneg]
 
 # A response selector on `{base}`
 
-Scores how well a response fits a dialogue context: a cross-encoder with one output, higher fits better.
+Scores how well a response fits a dialogue context: {kind} with one output, higher fits better.
 
 | | |
 |---|---|
 | trained on | {about["contexts"]} contexts, 1 positive, 5 random and 5 adversarial negatives each |
 | adversarial negatives | {sources} ({short} missing, random ones in their place) |
-| objective | softmax cross-entropy over the 11 candidates |
+| objective | softmax cross-entropy over the 11 candidates{_target(recipe)} |
 | optimiser | Adam, {rate:g}, warm-up {recipe["warmup"]:g}, linear decay, {recipe["batch"]} contexts a step |
 | epochs | {recipe["epochs"]}, weights of epoch {about["best_epoch"]} kept |
 | validation losses | {losses} ({about["validation_contexts"]} contexts) |
 | seed, precision, device | {recipe["seed"]}, {about["precision"]}, {about["device"]} |
 
 The input: the persona's sentences, if any, and the last {recipe["history"]} turns, joined by the separator token, are
-the first text, the candidate is the second; {recipe["max_length"]} tokens at most.
+the first text, the candidate is the second; {recipe["max_length"]} tokens at most. {reads}
 
 ```python
 import pneg
@@ -48,6 +59,16 @@ selector.rank(["Are you hungry?", "A little."], ["Let's eat then.", "I am full."
 A selector can learn the style of the negatives it was trained on instead of the context. Look at the scores with the
 context hidden (`pneg evaluate` prints them) before you believe a figure.
 """
+
+
+def _target(recipe: Mapping[str, Any]) -> str:
+    told = []
+    if recipe["teacher"]:
+        told.append("the target is another selector's scores")
+    if recipe["smoothing"]:
+        told.append(f"labels smoothed by {recipe['smoothing']:g}")
+    told += [f"negatives of {source} count {weight:g}" for source, weight in recipe["weights"].items()]
+    return "".join(f"; {part}" for part in told)
 
 
 def exported_card(settings: Mapping[str, Any]) -> str:
