@@ -43,10 +43,10 @@ def main() -> None:
         "sentence-transformers, bf16=True": lambda _: _peer(chosen, bf16=True),
     }
     for precision in (RECIPE.precision, "float32"):
-        _pneg(chosen[: RECIPE.batch], precision)
-    _pneg(chosen[: RECIPE.batch], RECIPE.precision, "shared")
+        _pneg(chosen[: 3 * RECIPE.batch], precision)
+    _pneg(chosen[: 3 * RECIPE.batch], RECIPE.precision, "shared")
     for bf16 in (False, True):
-        _peer(chosen[: RECIPE.batch], bf16)
+        _peer(chosen[: 3 * RECIPE.batch], bf16)
     found = common.interleaved({**contenders, **common.limits()}, options.rounds)
 
     padding, each = _tokens(chosen)
