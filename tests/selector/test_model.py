@@ -58,12 +58,12 @@ def test_bfloat16_scores_are_near_and_leave_the_model_as_it_was(saved: Path) -> 
     coarse = selector.score(PAIRS, precision="bfloat16")
     assert coarse.dtype == np.float32
     assert 0 < np.abs(exact - coarse).max() < 0.05
-    assert np.array_equal(selector.score(PAIRS), exact)
+    assert np.abs(selector.score(PAIRS) - exact).max() < 1e-6
 
 
 def test_the_head_depends_on_the_seed_alone(backbones: dict[str, Path]) -> None:
     one, same, other = (Selector.create(str(backbones["bert"]), seed=seed) for seed in (1, 1, 2))
-    assert np.array_equal(one.score(PAIRS[:3]), same.score(PAIRS[:3]))
+    assert np.abs(one.score(PAIRS[:3]) - same.score(PAIRS[:3])).max() < 1e-6
     assert not np.array_equal(one.score(PAIRS[:3]), other.score(PAIRS[:3]))
 
 
