@@ -255,7 +255,7 @@ def quantise(file: Path) -> None:
     found = onnx.load(file)
     for node in found.graph.node:
         if node.op_type == "BiasGelu":
-            node.op_type = "FastGelu"  # a third quicker, and nearer to it than 8 bits are
+            node.op_type = "FastGelu"  # quicker, and nearer to it than 8 bits are
     head = [f"{node.name}{end}" for node in found.graph.node if node.op_type == "Gemm" for end in HEAD]
     source = file.with_name("float32.onnx")
     onnx.save(found, source)

@@ -19,19 +19,19 @@ from pneg.selector.tokens import PairTokenizer, Ragged, buckets
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"
 BATCH_TOKENS = 512
-"""Tokens of a batch: what goes between two layers stays in a core's own cache."""
+"""Tokens of a batch, so few that what goes between two layers can stay in a core's own cache."""
 SLACK = 0.95
-"""As of `buckets`: a small batch costs little more than a large one, so hardly anything need be padding."""
+"""As of `buckets`: hardly anything is padding."""
 FEWEST = 2
 UNFUSED = ["SkipLayerNormFusion"]
-"""ONNX Runtime's fused operator adds and normalises one number at a time; apart they take a quarter of the time."""
+"""ONNX Runtime's fused operator adds and normalises one number at a time, and is slower than the two apart."""
 
 
 @dataclass(slots=True)
 class ExportedSelector:
     """Scores how well candidates fit a context, as the selector did that was exported.
 
-    Each batch is computed on one core and batches run side by side, which beats all cores on one batch after another.
+    Each batch is computed on one core, and batches run side by side.
 
     Attributes:
         session: of ONNX Runtime, one thread.
