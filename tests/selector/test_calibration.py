@@ -80,7 +80,9 @@ class Told:
     history = 4
     temperature = None
 
-    def score(self, pairs: Sequence[tuple[Sequence[str], str]], *, precision: str = "float32") -> np.ndarray:
+    def score(
+        self, pairs: Sequence[tuple[Sequence[str], str]], *, precision: str = "float32", whole: bool = False
+    ) -> np.ndarray:
         return np.array([len(text) for _, text in pairs], dtype=np.float32)
 
 

@@ -1,11 +1,14 @@
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pneg import Dialogue
+from pneg import Dialogue, Selector
 from pneg.errors import DataError
+from pneg.selector.candidates import Candidates, turns_of
 from pneg.selector.evaluation import evaluate
+from pneg.selector.steps import Texts
 
 
 class Told:
@@ -17,7 +20,8 @@ class Told:
         self.scores = scores
         self.asked: list[tuple[tuple[str, ...], str]] = []
 
-    def score(self, pairs: Sequence[tuple[tuple[str, ...], str]], *, precision: str) -> np.ndarray:
+    def score(self, pairs: Sequence[tuple[tuple[str, ...], str]], *, precision: str, whole: bool) -> np.ndarray:
+        assert whole  # the persona stands before the last turns
         self.asked += pairs
         return np.array([self.scores[text] if turns != (".",) else float(text == "a") for turns, text in pairs])
 
@@ -59,3 +63,19 @@ def test_each_pair_is_scored_once_with_the_last_turns_only() -> None:
 def test_a_set_that_is_nowhere_is_named_beside_those_that_are() -> None:
     with pytest.raises(DataError, match="'bm25'; there are: human, random"):
         evaluate(Told(**TOLD), [ONE, TWO], ["bm25"])  # type: ignore[arg-type]
+
+
+def test_a_persona_is_read_in_a_test_as_it_was_in_training(backbones: dict[str, Path]) -> None:
+    selector = Selector.create(str(backbones["bert"]), device="cpu")
+    given = Dialogue("1", tuple("abcdef"), ("yes",), persona=("i have two dogs",))
+    [pair] = [(turns_of(given, 4), "yes")]
+    assert pair[0] == ("i have two dogs", "c", "d", "e", "f")
+    whole, cut, without = (
+        selector.score([pair], whole=True)[0],
+        selector.score([pair])[0],
+        selector.score([(tuple("cdef"), "yes")])[0],
+    )
+    assert cut == pytest.approx(without, abs=1e-6)
+    assert abs(whole - cut) > 1e-6
+    [context] = Texts.of(Candidates.of([given], ("random",), 4), selector).contexts
+    assert context.tolist() == selector.pairs.encode([selector.pairs.join(pair[0])])[0].tolist()

@@ -90,7 +90,7 @@ def _queries(selector: Scorer, tests: list[Dialogue], sets: Sequence[str]) -> li
                 queries += [[numbers.setdefault((turns, text), len(numbers)), *others] for text in dialogue.positives]
     if not queries:
         raise DataError("no dialogue has both a positive and a negative", "there is nothing to calibrate on")
-    scores = selector.score(list(numbers))
+    scores = selector.score(list(numbers), whole=True)
     return [scores[query] for query in queries]
 
 

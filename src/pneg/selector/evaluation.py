@@ -96,7 +96,7 @@ def evaluate(
                 )
     if any(not found for found in queries.values()):
         raise DataError("no dialogue has both a positive and a negative", "there is nothing to rank")
-    scores = selector.score(list(numbers), precision=precision)
+    scores = selector.score(list(numbers), precision=precision, whole=True)
 
     def ranks(found: list[tuple[list[int], list[int]]]) -> Ranks:
         return Ranks([[rank(float(scores[p]), scores[others]) for p in own] for own, others in found])

@@ -88,19 +88,22 @@ class ExportedSelector:
         """What scores are divided by before they become probabilities; None where it was not calibrated."""
         return ranking.temperature_of(self.calibration)
 
-    def score(self, pairs: Sequence[Pair], *, precision: str = "float32") -> npt.NDArray[np.float32]:
+    def score(
+        self, pairs: Sequence[Pair], *, precision: str = "float32", whole: bool = False
+    ) -> npt.NDArray[np.float32]:
         """Score pairs; a higher score fits better.
 
         Args:
             pairs: (turns, candidate) each.
             precision: not used; an exported selector has one of its own.
+            whole: read the turns as they are, persona sentences before them, instead of the last `history`.
 
         Returns:
             Scores in the order of the pairs, shape (pairs,).
         """
         if not pairs:
             return np.zeros(0, dtype=np.float32)
-        contexts, responses, numbers = self.pairs.encode_pairs(pairs, self.history)
+        contexts, responses, numbers = self.pairs.encode_pairs(pairs, None if whole else self.history)
         of_context, of_response = np.array(numbers).T
         first, second = self.pairs.kept(contexts.lengths[of_context], responses.lengths[of_response])
         lengths = first + second + self.pairs.specials

@@ -46,7 +46,7 @@ def measured(
     last = next(reversed(scorers.values()))
     pairs = [(turns, text) for turns, texts in questions for text in texts]
     ends = np.cumsum([len(texts) for _, texts in questions])[:-1]
-    exact, coarse = selector.score(pairs), last.score(pairs)
+    exact, coarse = selector.score(pairs, whole=True), last.score(pairs, whole=True)
     same = [a.argmax() == b.argmax() for a, b in zip(np.split(exact, ends), np.split(coarse, ends), strict=True)]
     names = [name for name in SETS if sets and any(item.negatives.get(name) and item.positives for item in dialogues)]
     scores = {kind: evaluate(scorer, dialogues, names) for kind, scorer in scorers.items()} if names else {}
@@ -74,7 +74,7 @@ def _rates(scorers: Mapping[str, Scorer], pairs: Sequence[tuple[tuple[str, ...],
     for number in range(1 + ROUNDS):
         for name, scorer in scorers.items():
             started = time.perf_counter()
-            scorer.score(pairs)
+            scorer.score(pairs, whole=True)
             if number:
                 seconds[name].append(time.perf_counter() - started)
     return {name: round(len(pairs) / median(found), 1) for name, found in seconds.items()}

@@ -15,7 +15,7 @@ from pneg.selector import ranking
 from pneg.selector.packing import Architecture, Packed, Packer
 from pneg.selector.ranking import MARK as MARK
 from pneg.selector.ranking import Ranked as Ranked
-from pneg.selector.tokens import PairTokenizer, Ragged
+from pneg.selector.tokens import PairTokenizer
 
 with needs("selector"):
     import torch
@@ -149,30 +149,26 @@ class Selector:
         return torch.device(next(iter(self.model.parameters())).device)
 
     def score(
-        self, pairs: Sequence[tuple[Sequence[str], str]], *, precision: str = "float32"
+        self, pairs: Sequence[tuple[Sequence[str], str]], *, precision: str = "float32", whole: bool = False
     ) -> npt.NDArray[np.float32]:
-        """Score pairs; a higher score fits better.
+        """Score pairs, each distinct one once; a higher score fits better.
 
         Args:
             pairs: (turns, candidate) each.
             precision: `float32`, or `bfloat16`, which is faster where the device has it and a little coarser.
+            whole: read the turns as they are, persona sentences before them, instead of the last `history`.
 
         Returns:
             Scores in the order of the pairs, shape (pairs,).
         """
         if not pairs:
             return np.zeros(0, dtype=np.float32)
-        return self.score_tokens(*self.pairs.encode_pairs(pairs, self.history), precision)
-
-    def score_tokens(
-        self, contexts: Ragged, responses: Ragged, numbers: Sequence[tuple[int, int]], precision: str
-    ) -> npt.NDArray[np.float32]:
-        """As `score`, for texts that are tokens already; `numbers` says which context and response make a pair."""
-        pairs, again = np.unique(np.asarray(numbers, dtype=np.int64), axis=0, return_inverse=True)
-        scores = np.zeros(len(pairs), dtype=np.float32)
+        contexts, responses, numbers = self.pairs.encode_pairs(pairs, None if whole else self.history)
+        distinct, again = np.unique(np.array(numbers, dtype=np.int64), axis=0, return_inverse=True)
+        scores = np.zeros(len(distinct), dtype=np.float32)
         with torch.inference_mode(), computing(self.device, precision):
-            for chosen in self.packer.batches(contexts, responses, pairs, SCORING_TOKENS):
-                found = self.scores(self.packer.pack(contexts, responses, pairs[chosen]))
+            for chosen in self.packer.batches(contexts, responses, distinct, SCORING_TOKENS):
+                found = self.scores(self.packer.pack(contexts, responses, distinct[chosen]))
                 scores[chosen] = found.float().cpu().numpy()
         return scores[again]
 

@@ -59,10 +59,13 @@ class Scorer(Protocol):
     def temperature(self) -> float | None:
         """What scores are divided by before they become probabilities; None where it was not calibrated."""
 
-    def score(self, pairs: Sequence[Pair], *, precision: str = "float32") -> npt.NDArray[np.float32]:
+    def score(
+        self, pairs: Sequence[Pair], *, precision: str = "float32", whole: bool = False
+    ) -> npt.NDArray[np.float32]:
         """Scores in the order of the pairs, shape (pairs,).
 
-        `precision` is for a scorer that has a choice.
+        `precision` is for a scorer that has a choice; `whole` reads the turns as they are, persona sentences before
+        them, instead of the last `history`.
         """
 
     def rank(self, context: Sequence[str], candidates: Sequence[str], *, precision: str = "float32") -> list[Ranked]:

@@ -95,22 +95,23 @@ class PairTokenizer:
         return Ragged(np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int32), starts)
 
     def encode_pairs(
-        self, pairs: Iterable[tuple[Sequence[str], str]], history: int
+        self, pairs: Iterable[tuple[Sequence[str], str]], history: int | None
     ) -> tuple[Ragged, Ragged, list[tuple[int, int]]]:
         """Tokenise each distinct context and response of pairs once.
 
         Args:
             pairs: (turns, response) each.
-            history: turns that are kept, counted from the last.
+            history: turns that are kept, counted from the last; None for all.
 
         Returns:
             The contexts, the responses, and for each pair which of them it is made of.
         """
+        first = None if history is None else -history
         contexts: dict[str, int] = {}
         responses: dict[str, int] = {}
         numbers = [
             (
-                contexts.setdefault(self.join(tuple(turns)[-history:]), len(contexts)),
+                contexts.setdefault(self.join(tuple(turns)[first:]), len(contexts)),
                 responses.setdefault(response, len(responses)),
             )
             for turns, response in pairs
