@@ -1,11 +1,16 @@
 """Tiny encoders and language models with random weights and a real word-piece or byte-level tokenizer."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pneg import corpora
+
+# Ray's telemetry is a thread that logs tracebacks as long as the tests run; formatting one beside any other
+# `ast.parse` fails in Python 3.11 before 3.11.8 ("AST constructor recursion depth mismatch")
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 ARCHITECTURES = ("bert", "roberta", "electra", "mpnet")
