@@ -49,6 +49,23 @@ def test_rank_orders_candidates_given_as_words(selector: Path, capsys: pytest.Ca
     assert ranking[0]["score"] >= ranking[1]["score"]
 
 
+def test_a_persona_is_read_alike_on_the_command_line_and_in_a_line(
+    selector: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def score(words: list[str]) -> float:
+        assert main(["rank", str(selector), *words]) == 0
+        return json.loads(capsys.readouterr().out)["ranking"][0]["score"]
+
+    words = ["--context", "Are you hungry?", "--candidate", "A little.", "--json"]
+    line = b'{"context": ["Are you hungry?"], "candidates": ["A little."], "persona": ["I bake.", "I run."]}'
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(line)))
+    with_persona = score([*words, "--persona", "I bake.", "--persona", "I run."])
+    assert score([]) == pytest.approx(with_persona, abs=1e-5)
+    assert abs(score(words) - with_persona) > 1e-5
+    assert main(["rank", str(selector), "--persona", "I bake."]) == 2
+    assert "--persona goes with --context" in capsys.readouterr().err
+
+
 def test_rank_reads_json_lines(
     selector: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

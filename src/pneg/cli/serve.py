@@ -10,7 +10,7 @@ from pneg.cli import options
 from pneg.errors import DataError, ModelError, needs
 
 if TYPE_CHECKING:
-    from pneg.web.serving.batching import Scorer
+    from pneg.selector.ranking import Scorer
     from pneg.web.serving.key import Key
 
 POSITIVE = click.IntRange(1)
@@ -67,8 +67,8 @@ def serve(
 ) -> None:
     """Rank candidates over HTTP until Ctrl-C or SIGTERM.
 
-    POST /rank takes {"context": [...], "candidates": [...]}. There are /healthz, /metrics for Prometheus and
-    /openapi.json besides. What is in work is finished before the server ends.
+    POST /rank takes {"context": [...], "candidates": [...]}, with "persona" if need be. There are /healthz, /metrics
+    for Prometheus and /openapi.json besides. What is in work is finished before the server ends.
     """
     key = _key(api_key_variable, api_key_file)
     with needs("serve"):

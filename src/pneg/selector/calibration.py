@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from pneg.dialogue import Dialogue
 from pneg.errors import DataError
-from pneg.selector.candidates import EACH, no_source, turns_of
-from pneg.selector.ranking import Scorer, softmax
+from pneg.selector.candidates import EACH, no_source
+from pneg.selector.ranking import Scorer, softmax, turns_read
 
 BINS = 15
 LOWEST, HIGHEST = 0.01, 100.0
@@ -82,7 +82,7 @@ def _queries(selector: Scorer, tests: list[Dialogue], sets: Sequence[str]) -> li
     numbers: dict[tuple[tuple[str, ...], str], int] = {}
     queries = []
     for dialogue in tests:
-        turns = turns_of(dialogue, selector.history)
+        turns = turns_read(dialogue.context, dialogue.persona, selector.history)
         for name in sets:
             negatives = dialogue.negatives.get(name, ())[:EACH]
             others = [numbers.setdefault((turns, text), len(numbers)) for text in negatives]

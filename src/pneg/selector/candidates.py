@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from pneg.dialogue import Dialogue, normalised
 from pneg.errors import DataError
+from pneg.selector.ranking import turns_read
 
 EACH = 5
 """Random negatives of a context, and as many adversarial ones."""
@@ -90,7 +91,7 @@ class Candidates:
         drawn = tuple(n for n in self._number(dialogue.negatives.get(RANDOM, ())) if self._keys[n] not in own)
         if sources:
             self.short += max(0, EACH - len(adversarial))
-        turns = turns_of(dialogue, history)
+        turns = turns_read(dialogue.context, dialogue.persona, history)
         self.groups.append(Group(turns, positives, drawn, tuple(adversarial), tuple(adversarial.values())))
         self.pool.extend(positives)
 
@@ -138,11 +139,6 @@ def weights_of(group: Group, drawn: Sequence[int], weights: Mapping[str, float])
     """The weight of each candidate that was drawn for a group, by its source; the positive's is 1."""
     sources = dict(zip(group.adversarial, group.sources, strict=True))
     return [1.0, *(weights.get(sources.get(number, RANDOM), 1.0) for number in drawn[1:])]
-
-
-def turns_of(dialogue: Dialogue, history: int) -> tuple[str, ...]:
-    """What a selector reads of a context: the persona, then the last `history` turns."""
-    return (*dialogue.persona, *dialogue.context[-history:])
 
 
 def no_source(source: str, there: Iterable[str]) -> DataError:

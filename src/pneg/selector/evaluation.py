@@ -6,9 +6,9 @@ from typing import Any
 
 from pneg.dialogue import Dialogue
 from pneg.errors import DataError
-from pneg.selector.candidates import EACH, no_source, turns_of
+from pneg.selector.candidates import EACH, no_source
 from pneg.selector.metrics import Ranks, rank
-from pneg.selector.ranking import Scorer
+from pneg.selector.ranking import Scorer, turns_read
 
 HIDDEN = "."
 """What stands for a hidden context."""
@@ -78,40 +78,52 @@ def evaluate(
     for name in sets:
         if name not in there:
             raise no_source(name, there)
-    numbers: dict[tuple[tuple[str, ...], str], int] = {}
-    queries: dict[str, list[tuple[list[int], list[int]]]] = {name: [] for name in sets}
-    hidden: dict[str, list[tuple[list[int], list[int]]]] = {name: [] for name in sets}
+    asked = _Asked({}, {name: [] for name in sets}, {name: [] for name in sets})
     for dialogue in tests:
+        turns = turns_read(dialogue.context, dialogue.persona, selector.history)
         positives = dialogue.positives if positive == "all" else dialogue.positives[:1]
         for name in sets:
-            negatives = dialogue.negatives.get(name, ())[:EACH]
-            if not positives or not negatives:
-                continue
-            for context, found in ((turns_of(dialogue, selector.history), queries), ((HIDDEN,), hidden)):
-                found[name].append(
-                    (
-                        [numbers.setdefault((context, text), len(numbers)) for text in positives],
-                        [numbers.setdefault((context, text), len(numbers)) for text in negatives],
-                    )
-                )
-    if any(not found for found in queries.values()):
+            if positives and (negatives := dialogue.negatives.get(name, ())[:EACH]):
+                asked.shown[name].append(asked.query(turns, positives, negatives))
+                asked.hidden[name].append(asked.query((HIDDEN,), positives, negatives))
+    if any(not found for found in asked.shown.values()):
         raise DataError("no dialogue has both a positive and a negative", "there is nothing to rank")
-    scores = selector.score(list(numbers), precision=precision, whole=True)
+    scores = selector.score(list(asked.numbers), precision=precision, whole=True).tolist()
+    return {name: _score(asked, name, scores, len(tests)) for name in sets}
 
-    def ranks(found: list[tuple[list[int], list[int]]]) -> Ranks:
-        return Ranks([[rank(float(scores[p]), scores[others]) for p in own] for own, others in found])
 
-    result = {}
-    for name in sets:
-        shown, unseen = ranks(queries[name]), ranks(hidden[name])
-        result[name] = Score(
-            recall_at_1=shown.recall_at_1,
-            mrr=shown.mrr,
-            n=shown.n,
-            candidates=1 + max(len(others) for _, others in queries[name]),
-            interval=shown.recall_interval(),
-            hidden_recall_at_1=unseen.recall_at_1,
-            hidden_mrr=unseen.mrr,
-            skipped=len(tests) - len(queries[name]),
+Query = tuple[list[int], list[int]]
+"""The numbers of the pairs of the positives, and of those of the negatives."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Distinct pairs with a number each, and by set the queries made of them, with the context shown and hidden."""
+
+    numbers: dict[tuple[tuple[str, ...], str], int]
+    shown: dict[str, list[Query]]
+    hidden: dict[str, list[Query]]
+
+    def query(self, turns: tuple[str, ...], positives: Sequence[str], negatives: Sequence[str]) -> Query:
+        first, second = (
+            [self.numbers.setdefault((turns, text), len(self.numbers)) for text in texts]
+            for texts in (positives, negatives)
         )
-    return result
+        return first, second
+
+
+def _score(asked: _Asked, name: str, scores: Sequence[float], dialogues: int) -> Score:
+    shown, hidden = (
+        Ranks([[rank(scores[p], [scores[other] for other in others]) for p in own] for own, others in queries])
+        for queries in (asked.shown[name], asked.hidden[name])
+    )
+    return Score(
+        recall_at_1=shown.recall_at_1,
+        mrr=shown.mrr,
+        n=shown.n,
+        candidates=1 + max(len(others) for _, others in asked.shown[name]),
+        interval=shown.recall_interval(),
+        hidden_recall_at_1=hidden.recall_at_1,
+        hidden_mrr=hidden.mrr,
+        skipped=dialogues - len(asked.shown[name]),
+    )

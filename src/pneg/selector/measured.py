@@ -10,11 +10,11 @@ import numpy as np
 
 from pneg.dialogue import Dialogue
 from pneg.errors import DataError
-from pneg.selector.candidates import EACH, turns_of
+from pneg.selector.candidates import EACH
 from pneg.selector.evaluation import evaluate
 from pneg.selector.exported import ExportedSelector
 from pneg.selector.model import Selector
-from pneg.selector.ranking import Scorer
+from pneg.selector.ranking import Scorer, turns_read
 
 SETS = ("random", "human")
 TIMED = 60
@@ -39,7 +39,9 @@ def measured(
     scorers: dict[str, Scorer] = {"torch float32": selector}
     scorers |= {f"onnx {name}": ExportedSelector.load(folder) for name, folder in exported.items()}
     questions = [
-        (turns_of(item, selector.history), texts) for item in dialogues if len(texts := _candidates(item)) > 1
+        (turns_read(item.context, item.persona, selector.history), texts)
+        for item in dialogues
+        if len(texts := _candidates(item)) > 1
     ]
     if not questions:
         raise DataError("no dialogue has two candidates", "there is nothing to compare scores on")

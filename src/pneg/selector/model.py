@@ -183,20 +183,27 @@ class Selector:
         places = torch.from_numpy(packed.places)
         return encoder.forward(self.model, packed)[places.to(self.device, non_blocking=True)]
 
-    def rank(self, context: Sequence[str], candidates: Sequence[str], *, precision: str = "float32") -> list[Ranked]:
+    def rank(
+        self,
+        context: Sequence[str],
+        candidates: Sequence[str],
+        *,
+        persona: Sequence[str] = (),
+        precision: str = "float32",
+    ) -> list[Ranked]:
         """Candidates for a context, best first; candidates of equal score keep their order.
 
         Args:
-            context: turns, oldest first; persona sentences, if any, before them.
+            context: turns, oldest first, of which the last `history` are read.
             candidates: any number of responses.
+            persona: sentences about the one who responds, read before the turns.
             precision: as in `score`.
 
         Raises:
-            DataError: when the context is empty or is one string.
+            DataError: when the context is empty, or one string is given for a list.
         """
-        ranking.check(context)
-        scores = self.score([(context, candidate) for candidate in candidates], precision=precision)
-        return ranking.ranked(candidates, scores, self.temperature)
+        question = ranking.Question.of(context, candidates, persona)
+        return ranking.rank_all(self, [question], precision=precision)[0]
 
 
 def computing(device: torch.device, precision: str) -> torch.autocast:

@@ -40,13 +40,36 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A context and the candidates to be ranked for it."""
+    """A context and the candidates to be ranked for it.
+
+    Attributes:
+        context: turns, oldest first.
+        candidates: any number of responses.
+        persona: sentences about the one who responds.
+
+    Raises:
+        DataError: when the context is empty, or one of the three is one string.
+    """
 
     context: tuple[str, ...]
     candidates: tuple[str, ...]
+    persona: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, context: Sequence[str], candidates: Sequence[str], persona: Sequence[str] = ()) -> "Question":
+        """A question whose parts may be lists.
+
+        Raises:
+            DataError: as above.
+        """
+        for name, texts in (("context", context), ("candidates", candidates), ("persona", persona)):
+            if isinstance(texts, str):
+                raise DataError(f"the {name} is {texts!r}", "expected a list of texts")
+        return cls(tuple(context), tuple(candidates), tuple(persona))
 
     def __post_init__(self) -> None:
-        check(self.context)
+        if not self.context:
+            raise DataError("the context is empty", "expected a list of turns, at least one")
 
 
 class Scorer(Protocol):
@@ -68,7 +91,14 @@ class Scorer(Protocol):
         them, instead of the last `history`.
         """
 
-    def rank(self, context: Sequence[str], candidates: Sequence[str], *, precision: str = "float32") -> list[Ranked]:
+    def rank(
+        self,
+        context: Sequence[str],
+        candidates: Sequence[str],
+        *,
+        persona: Sequence[str] = (),
+        precision: str = "float32",
+    ) -> list[Ranked]:
         """Candidates for a context, best first."""
 
 
@@ -126,14 +156,9 @@ def temperature_of(calibration: Mapping[str, Any] | None) -> float | None:
     return None if calibration is None else float(calibration["temperature"])
 
 
-def check(context: Sequence[str]) -> None:
-    """Refuse what is no context.
-
-    Raises:
-        DataError: when it is empty or one string.
-    """
-    if isinstance(context, str) or not context:
-        raise DataError(f"the context is {context!r}", "expected a list of turns, at least one")
+def turns_read(context: Sequence[str], persona: Sequence[str], history: int) -> tuple[str, ...]:
+    """What a selector reads before a candidate: the persona, then the last `history` turns."""
+    return (*persona, *context[-history:])
 
 
 def softmax(scores: npt.ArrayLike, temperature: float) -> npt.NDArray[np.float64]:
@@ -161,16 +186,19 @@ def ranked(candidates: Sequence[str], scores: npt.ArrayLike, temperature: float 
     ]
 
 
-def rank_all(scorer: Scorer, questions: Iterable[Question]) -> list[list[Ranked]]:
+def rank_all(scorer: Scorer, questions: Iterable[Question], *, precision: str = "float32") -> list[list[Ranked]]:
     """Rank the candidates of many questions, scored together.
 
     Returns:
         A ranking for each question, in their order.
     """
     asked = list(questions)
-    pairs = [(question.context, candidate) for question in asked for candidate in question.candidates]
+    read = [turns_read(question.context, question.persona, scorer.history) for question in asked]
+    pairs = [
+        (turns, candidate) for turns, question in zip(read, asked, strict=True) for candidate in question.candidates
+    ]
     ends = np.cumsum([len(question.candidates) for question in asked])
-    parts = np.split(scorer.score(pairs), ends[:-1]) if asked else []
+    parts = np.split(scorer.score(pairs, precision=precision, whole=True), ends[:-1]) if asked else []
     return [
         ranked(question.candidates, scores, scorer.temperature) for question, scores in zip(asked, parts, strict=True)
     ]

@@ -36,6 +36,12 @@ def test_twins_are_scored_once_and_keep_their_order(serving: Serving) -> None:
     assert served.selector.calls == [[(("Hi.",), "ab"), (("Hi.",), "abc")]]
 
 
+def test_the_persona_is_read_before_the_last_turns(serving: Serving) -> None:
+    served = serving()
+    served.ask({"context": list("abcde"), "candidates": ["x"], "persona": ["I bake."]})
+    assert served.selector.calls == [[(("I bake.", "b", "c", "d", "e"), "x")]]
+
+
 def test_no_candidates_are_ranked_without_the_model(serving: Serving) -> None:
     served = serving()
     assert served.ask({"context": ["Hi."], "candidates": []})[:2] == (200, {"ranking": []})

@@ -29,6 +29,7 @@ LIMITS = Limits(turns=2, candidates=3, bytes=1000)
         (b'{"context": ["Hi."]}', 422, "missing required field `candidates`"),
         (b'{"context": ["Hi."], "candidates": [], "k": 1}', 422, "unknown field `k`"),
         (b'{"context": ["a", "b", "c"], "candidates": []}', 422, "$.context has 3 turns, at most 2"),
+        (b'{"context": ["a"], "candidates": [], "persona": ["a", "b", "c"]}', 422, "$.persona has 3 sentences, at"),
         (b'{"context": ["a"], "candidates": ["a", "b", "c", "d"]}', 422, "$.candidates has 4 texts, at most 3"),
     ],
 )

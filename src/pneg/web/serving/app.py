@@ -11,8 +11,9 @@ import numpy as np
 
 from pneg import __version__
 from pneg.errors import needs
+from pneg.selector.ranking import Pair, Scorer, turns_read
 from pneg.web.serving import description, limits
-from pneg.web.serving.batching import Batcher, Full, Pair, Scorer, Scores
+from pneg.web.serving.batching import Batcher, Full, Scores
 from pneg.web.serving.key import Key
 from pneg.web.serving.limits import JSON, Limits, Refusal
 from pneg.web.serving.messages import Health, encode, ranking
@@ -98,12 +99,12 @@ class _Room:
         texts = list(dict.fromkeys(asked.candidates))  # twins get one score, so that they keep their order
         scores = np.zeros(0, dtype=np.float32)
         if texts:
-            scores = await self._scored([(asked.context, text) for text in texts], request)
+            turns = turns_read(asked.context, asked.persona, self.selector.history)
+            scores = await self._scored([(turns, text) for text in texts], request)
         if len(texts) < len(asked.candidates):
             places = {text: place for place, text in enumerate(texts)}
             scores = scores[[places[text] for text in asked.candidates]]
-        temperature: float | None = getattr(self.selector, "temperature", None)
-        return Response(ranking(asked.candidates, scores, temperature), media_type=JSON)
+        return Response(ranking(asked.candidates, scores, self.selector.temperature), media_type=JSON)
 
     async def _scored(self, pairs: list[Pair], request: Request) -> Scores:
         try:

@@ -8,15 +8,15 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from pneg.selector.ranking import Pair, Scorer
 from pneg.web.serving.metrics import Metrics
 
 log = logging.getLogger("pneg.serve")
-Pair = tuple[Sequence[str], str]
 Scores = npt.NDArray[np.float32]
 LONGEST_WAIT = 60
 """Seconds that a client is told to wait at most."""
@@ -28,20 +28,6 @@ PROBES: list[Pair] = [
 ]
 SAME, SAME_SHARE = 1e-5, 1e-3
 """By how much scores may differ and be the same, and which share of their range besides."""
-
-
-class Scorer(Protocol):
-    """What can be served.
-
-    Attributes:
-        history: turns of a context that are read.
-    """
-
-    history: int
-
-    def score(self, pairs: Sequence[Pair]) -> Scores:
-        """Scores of (turns, candidate) pairs in their order, shape (pairs,); called from one thread only."""
-        ...
 
 
 class Full(Exception):
@@ -61,8 +47,8 @@ def independent(selector: Scorer) -> bool:
 
     Activations that are quantised by the range of a whole batch, for one, make scores depend on their neighbours.
     """
-    alone = [selector.score([pair])[0] for pair in PROBES]
-    together = selector.score(PROBES)
+    alone = [selector.score([pair], whole=True)[0] for pair in PROBES]
+    together = selector.score(PROBES, whole=True)
     bound = SAME + SAME_SHARE * float(np.ptp(together))
     return bool(np.abs(together - np.array(alone)).max() <= bound)
 
@@ -79,7 +65,7 @@ class Batcher:
     While the model is idle a request goes to it at once, so that a single client waits for nothing but the model.
 
     Args:
-        selector: what scores.
+        selector: what scores; called from one thread only.
         metrics: what counts.
         together: candidates scored in a call at most (a single request may have more); 1 for a request a call.
         waiting: candidates that may wait at most.
@@ -103,7 +89,7 @@ class Batcher:
         """Have pairs scored; cancel what is returned, and nothing more is spent on them.
 
         Args:
-            pairs: (turns, candidate) each.
+            pairs: (what is read before it, candidate) each.
 
         Raises:
             Full: when the others that wait leave no room.
@@ -153,7 +139,8 @@ class Batcher:
         """Hand each its scores; whether that failed."""
         pairs = [pair for asked in batch for pair in asked.pairs]
         started = time.perf_counter()
-        call = asyncio.get_running_loop().run_in_executor(self._thread, self.selector.score, pairs)
+        score = partial(self.selector.score, pairs, whole=True)
+        call = asyncio.get_running_loop().run_in_executor(self._thread, score)
         await asyncio.wait({call})
         seconds = time.perf_counter() - started
         self.metrics.called(len(batch), len(pairs), seconds)

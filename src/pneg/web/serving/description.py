@@ -68,7 +68,8 @@ def document(app: FastAPI, bounds: Limits, *, keyed: bool) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(
         [Question, Ranking, Health, Problem], ref_template="#/components/schemas/{name}"
     )
-    schemas["Question"]["properties"]["context"]["maxItems"] = bounds.turns
+    for name in ("context", "persona"):
+        schemas["Question"]["properties"][name]["maxItems"] = bounds.turns
     schemas["Question"]["properties"]["candidates"]["maxItems"] = bounds.candidates
     found["components"] = {"schemas": schemas, **({"securitySchemes": {"key": KEY}} if keyed else {})}
     return found

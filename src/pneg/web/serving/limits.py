@@ -16,7 +16,7 @@ with needs("serve"):
     from starlette.types import Receive, Scope, Send
 
 JSON = "application/json"
-SHAPE = 'expected {"context": [turns, oldest first], "candidates": [texts]}'
+SHAPE = 'expected {"context": [turns, oldest first], "candidates": [texts]}, with "persona": [texts] if need be'
 BODY_SECONDS = 30.0
 """How long a body may take to come in."""
 LINGER_SECONDS = 2.0
@@ -30,7 +30,7 @@ class Limits:
     """How much a request may hold.
 
     Attributes:
-        turns: of a context.
+        turns: of a context, and sentences of a persona.
         candidates: of a request.
         bytes: of a body.
     """
@@ -135,6 +135,9 @@ def checked(received: bytes, limits: Limits, history: int) -> Question:
     if len(asked.context) > limits.turns:
         told = f"$.context has {len(asked.context)} turns, at most {limits.turns} are taken"
         raise Refusal(422, f"{told}; send the last ones, of which {history} are read")
+    if len(asked.persona) > limits.turns:
+        told = f"$.persona has {len(asked.persona)} sentences, at most {limits.turns} are taken"
+        raise Refusal(422, f"{told}; send fewer, what is too long for the selector is cut off at the front")
     if len(asked.candidates) > limits.candidates:
         told = f"$.candidates has {len(asked.candidates)} texts, at most {limits.candidates} are taken"
         raise Refusal(422, f"{told}; ask several times, scores can be compared between answers")

@@ -17,11 +17,9 @@ PROBABILITY = "That it is the one that fits, of these candidates; only if the se
 class Question(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A context, and the candidates to rank for it."""
 
-    context: Annotated[
-        tuple[str, ...],
-        Meta(min_length=1, description="Turns, oldest first; persona sentences, if any, before them."),
-    ]
+    context: Annotated[tuple[str, ...], Meta(min_length=1, description="Turns, oldest first.")]
     candidates: Annotated[tuple[str, ...], Meta(description="Responses, in any order.")]
+    persona: Annotated[tuple[str, ...], Meta(description="Sentences about the one who responds.")] = ()
 
 
 class Place(msgspec.Struct, frozen=True):
