@@ -169,7 +169,7 @@ def test_a_file_of_questions_is_answered_in_order(
     ]
     asked.write_text(asked.read_text() + '{"context": [], "candidates": []}\n')
     assert main(["rank", str(exported), str(asked), "-o", str(tmp_path / "none.jsonl")]) == 2
-    assert f"{asked}, line 602: the context is ()" in capsys.readouterr().err
+    assert f"{asked}, line 602: the context is empty" in capsys.readouterr().err
     assert not (tmp_path / "none.jsonl").exists()
 
 
