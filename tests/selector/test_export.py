@@ -3,17 +3,21 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from pneg import Selector, corpora
 from pneg.errors import DataError, ModelError
 from pneg.selector import export, ranking
-from pneg.selector.exported import MODEL, ExportedSelector
+from pneg.selector.exported import MODEL, ExportedSelector, inputs
+from pneg.selector.ranking import Pair
 
 STARTER = list(corpora.read("starter:test"))
 PAIRS = [(d.context, text) for d in STARTER[:12] for text in (*d.positives, *d.negatives["human"])]
@@ -47,6 +51,46 @@ def test_an_export_gives_the_scores_of_torch_for_each_architecture(decided: Path
     coarse = ExportedSelector.load(tmp_path / "int8").score(PAIRS)
     assert np.abs(coarse - expected).max() > 0
     assert correlation(coarse, expected) > 0.9  # 8 bits are coarse in a model 32 numbers wide; a wrong graph gives 0
+
+
+@pytest.mark.parametrize("architecture", ["bert", "roberta", "electra"])
+def test_a_shared_export_reads_a_context_once_and_gives_the_scores_of_torch(
+    architecture: str, backbones: dict[str, Path], tmp_path: Path
+) -> None:
+    selector = Selector.create(str(backbones[architecture]), device="cpu", architecture="shared", max_length=96)
+    for weights in selector.model.parameters():
+        if weights.dim() == 2:
+            torch.nn.init.normal_(weights, std=0.4)
+    many = [(STARTER[0].context, f"{text} {n}") for n in range(12) for text in STARTER[0].negatives["human"]]
+    pairs = [*PAIRS, *many]  # more than fit one row
+    expected = selector.score(pairs)
+    assert expected.std() > 0.05
+    for precision in ("float32", "int8"):
+        export.write(selector, tmp_path / precision, precision)
+    exported = ExportedSelector.load(tmp_path / "float32", threads=2)
+    assert np.abs(exported.score(pairs) - expected).max() < 1e-4
+    assert np.abs([exported.score([pair])[0] for pair in pairs[:9]] - expected[:9]).max() < 1e-4
+    tokens = [len(exported.session.run(None, given)[0]) for given in _given(exported, many[:5])]
+    assert tokens == [5]  # five candidates in one row
+    coarse = ExportedSelector.load(tmp_path / "int8").score(pairs)
+    assert correlation(coarse, expected) > 0.9
+
+
+def _given(exported: ExportedSelector, pairs: list[Pair]) -> Iterator[dict[str, Any]]:
+    contexts, responses, numbers = exported.pairs.encode_pairs(pairs, None)
+    packed = exported.packer.pack(contexts, responses, np.array(numbers))
+    given = inputs(packed, exported.pairs.has_types)
+    assert given["input_ids"].shape[0] == 1
+    assert set(given) == {found.name for found in exported.session.get_inputs()}
+    yield given
+
+
+def test_a_shared_export_of_an_attention_of_its_own_kind_is_refused(
+    backbones: dict[str, Path], tmp_path: Path
+) -> None:
+    selector = Selector.create(str(backbones["mpnet"]), device="cpu", architecture="shared", max_length=96)
+    with pytest.raises(ModelError, match="a shared mpnet cannot be exported"):
+        export.write(selector, tmp_path / "out", "float32")
 
 
 def test_an_export_needs_no_torch(saved: Path, tmp_path: Path) -> None:

@@ -33,10 +33,11 @@ def most_tokens(model: Any) -> int:
     """Positions that the backbone knows."""
     config = model.config
     known = int(getattr(config, "max_position_embeddings", 0) or 1 << 30)
-    return known - _first_position(model)
+    return known - first_position(model)
 
 
-def _first_position(model: Any) -> int:
+def first_position(model: Any) -> int:
+    """The number of the first token's position in the backbone's table."""
     return int(model.base_model.embeddings.padding_idx) + 1 if FAMILIES.get(model.config.model_type) else 0
 
 
@@ -93,7 +94,7 @@ def forward(model: Any, packed: Packed) -> Tensor:
         return _as_it_is(model, batch)
     body = model.base_model
     config = model.config
-    positions = batch.positions + _first_position(model)
+    positions = batch.positions + first_position(model)
     hidden = body.embeddings(batch.input_ids[None], position_ids=positions[None], token_type_ids=batch.types[None])
     if hasattr(body, "embeddings_project"):
         hidden = body.embeddings_project(hidden)

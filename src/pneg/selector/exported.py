@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from pneg.errors import ModelError, needs
 from pneg.selector import ranking
+from pneg.selector.packing import CONTEXT, PADDING, Architecture, Packed, Packer, rows_of
 from pneg.selector.ranking import Pair, Ranked
 from pneg.selector.tokens import PairTokenizer, Ragged, buckets
 
@@ -23,6 +23,8 @@ BATCH_TOKENS = 512
 SLACK = 0.95
 """As of `buckets`: hardly anything is padding."""
 FEWEST = 2
+MASK, SCORED = "mask", "scored"
+"""Inputs of a graph whose candidates share a context: which token sees which, and which tokens are scored."""
 UNFUSED = ["SkipLayerNormFusion"]
 """ONNX Runtime's fused operator adds and normalises one number at a time, and is slower than the two apart."""
 
@@ -37,6 +39,7 @@ class ExportedSelector:
         session: of ONNX Runtime, one thread.
         pairs: how pairs become tokens.
         history: turns of a context that are read, counted from the last.
+        architecture: `cross` reads each pair for itself, `shared` a context once for all its candidates.
         about: what it was trained on.
         export: its precision, and what was measured when it was exported.
         calibration: what `pneg calibrate` found; None where it was not run.
@@ -45,6 +48,7 @@ class ExportedSelector:
     session: Any
     pairs: PairTokenizer
     history: int
+    architecture: Architecture = "cross"
     about: dict[str, Any] = field(default_factory=dict)
     export: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] | None = None
@@ -77,6 +81,7 @@ class ExportedSelector:
             open_session(Path(folder) / MODEL),
             PairTokenizer(tokenizer, found["max_length"], pad=found["pad"], types=found["types"]),
             found["history"],
+            found["architecture"],
             found["about"],
             found["export"],
             found.get("calibration"),
@@ -103,29 +108,41 @@ class ExportedSelector:
         """
         if not pairs:
             return np.zeros(0, dtype=np.float32)
-        contexts, responses, numbers = self.pairs.encode_pairs(pairs, None if whole else self.history)
-        of_context, of_response = np.array(numbers).T
-        first, second = self.pairs.kept(contexts.lengths[of_context], responses.lengths[of_response])
-        lengths = first + second + self.pairs.specials
-        tokens = max(1, min(BATCH_TOKENS, -(-int(lengths.sum()) // self.threads)))
-        chosen = list(buckets(lengths, tokens, SLACK, FEWEST))
+        contexts, responses, found = self.pairs.encode_pairs(pairs, None if whole else self.history)
+        numbers = np.array(found, dtype=np.int64)
         scores = np.zeros(len(pairs), dtype=np.float32)
-        run = partial(self._run, contexts, responses, numbers)
+
+        def run(chosen: npt.NDArray[np.int64]) -> None:
+            packed = self.packer.pack(contexts, responses, numbers[chosen])
+            [values] = self.session.run(None, inputs(packed, self.pairs.has_types))
+            scores[chosen[packed.pairs[packed.pairs >= 0]]] = values
+
+        batches = self._batches(contexts, responses, numbers)
         with ThreadPoolExecutor(self.threads) as pool:
-            found = list((map if len(chosen) == 1 else pool.map)(run, chosen))
-        for bucket, values in zip(chosen, found, strict=True):
-            scores[bucket] = values
+            list((map if len(batches) == 1 else pool.map)(run, batches))
         return scores
 
-    def _run(
-        self, contexts: Ragged, responses: Ragged, numbers: list[tuple[int, int]], bucket: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float32]:
-        batch = self.pairs.batch([(contexts[numbers[n][0]], responses[numbers[n][1]]) for n in bucket.tolist()])
-        inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-        if batch.token_type_ids is not None:
-            inputs["token_type_ids"] = batch.token_type_ids
-        [scores] = self.session.run(None, {name: array.astype(np.int64) for name, array in inputs.items()})
-        return np.asarray(scores, dtype=np.float32)
+    @property
+    def packer(self) -> Packer:
+        """What makes a batch, all in one block."""
+        return Packer(self.pairs, self.architecture, 0.0)
+
+    def _batches(
+        self, contexts: Ragged, responses: Ragged, numbers: npt.NDArray[np.int64]
+    ) -> list[npt.NDArray[np.int64]]:
+        """Numbers of pairs, those of like length together, or those of a context where they share it."""
+        sizes = self.packer.sizes(contexts.lengths[numbers[:, 0]], responses.lengths[numbers[:, 1]])
+        order, rows = np.arange(len(sizes)), np.arange(len(sizes) + 1)
+        if self.architecture == "shared":
+            order = np.argsort(numbers[:, 0], kind="stable")
+            rows = rows_of(numbers[order, 0])
+            sizes = np.add.reduceat(sizes[order], rows[:-1])
+            sizes += self.packer.context_size(contexts.lengths[numbers[order[rows[:-1]], 0]])
+        tokens = max(1, min(BATCH_TOKENS, -(-int(sizes.sum()) // self.threads)))
+        return [
+            np.concatenate([order[rows[row] : rows[row + 1]] for row in bucket])
+            for bucket in buckets(sizes, tokens, SLACK, FEWEST)
+        ]
 
     def rank(
         self,
@@ -148,6 +165,29 @@ class ExportedSelector:
         """
         question = ranking.Question.of(context, candidates, persona)
         return ranking.rank_all(self, [question], precision=precision)[0]
+
+
+def inputs(packed: Packed, types: bool) -> dict[str, npt.NDArray[Any]]:
+    """What the graph is given for a batch of one block.
+
+    Args:
+        packed: the batch.
+        types: whether the backbone tells contexts from candidates by token types.
+    """
+    [block] = packed.blocks
+    shape = (block.rows, block.length)
+    segments = packed.segments.reshape(shape)
+    found = {"input_ids": packed.input_ids.reshape(shape).astype(np.int64)}
+    if types:
+        found["token_type_ids"] = packed.types.reshape(shape).astype(np.int64)
+    if packed.architecture == "cross":
+        return found | {"attention_mask": (segments != PADDING).astype(np.int64)}
+    looking, seen = segments[:, :, None], segments[:, None, :]
+    return found | {
+        "position_ids": packed.positions.reshape(shape).astype(np.int64),
+        MASK: ((seen == CONTEXT) | (looking == seen)).astype(np.int32),
+        SCORED: packed.scored[packed.pairs >= 0],
+    }
 
 
 def open_session(model: Path) -> Any:

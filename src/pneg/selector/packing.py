@@ -176,7 +176,7 @@ class Packer:
     def _shared(self, contexts: Ragged, responses: Ragged, numbers: Numbers) -> Packed:
         form = self.form
         order = np.argsort(numbers[:, 0], kind="stable")
-        rows = _rows_of(numbers[order, 0])
+        rows = rows_of(numbers[order, 0])
         lengths = np.minimum(responses.lengths[numbers[order, 1]], self.longest_candidate)
         parts = lengths + len(form.before) + len(form.after)
         shown = np.minimum(contexts.lengths[numbers[order[rows[:-1]], 0]], self.longest_context)
@@ -260,8 +260,8 @@ def _counted(lengths: Numbers) -> Numbers:
     return np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
 
 
-def _rows_of(contexts: Numbers) -> Numbers:
-    """Where a new row begins among pairs that are sorted by context, and the end of the last one."""
+def rows_of(contexts: Numbers) -> Numbers:
+    """Where a new row of a shared-context selector begins among pairs sorted by context, and the last one's end."""
     new = np.flatnonzero(np.diff(contexts, prepend=-1))
     lengths = np.diff(np.append(new, len(contexts)))
     pieces = [np.arange(start, start + length, TOGETHER) for start, length in zip(new, lengths, strict=True)]
