@@ -35,16 +35,24 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="contexts to train and to test on (default: all)")
     parser.add_argument("--device", help="default: the best there is")
     parser.add_argument("--sources", default="random,human", help="rows of the table (default: %(default)s)")
+    parser.add_argument("--architecture", choices=("cross", "shared"), default="cross")
     parser.add_argument("--held-out", type=float, default=0.0, metavar="SHARE", help="for the best epoch")
     options = parser.parse_args()
     common.quiet()
     tests = common.dialogues(None, "test.json")[: options.limit]
     sources = options.sources.split(",")
+    fixed = {"backbone": BACKBONE, "architecture": options.architecture, "held_out": options.held_out}
     rows = [["", *FIGURES]]
     for source in sources:
         training = common.dialogues(None, FILES[source])[: options.limit]
         found = [
-            _figures(source, training, tests, seed, options.device, options.held_out) for seed in range(options.seeds)
+            _figures(
+                Recipe(**fixed, adversarial=(source,), epochs=EPOCHS[source], seed=seed),
+                training,
+                tests,
+                options.device,
+            )
+            for seed in range(options.seeds)
         ]
         columns = list(zip(*found, strict=True))
         expected = PROTOCOL[source]
@@ -64,7 +72,8 @@ def main() -> None:
     note = "" if options.limit is None else " NOT COMPARABLE: --limit was given."
     common.show(
         rows,
-        f"{BACKBONE}, 1 positive and 10 negatives a context, all {len(tests)} test contexts and their positives. "
+        f"{BACKBONE}, {options.architecture}, 1 positive and 10 negatives a context, "
+        f"all {len(tests)} test contexts and their positives. "
         f"Hidden: each context replaced by a full stop.{note}",
         "torch",
         "transformers",
@@ -72,23 +81,18 @@ def main() -> None:
 
 
 def _figures(
-    source: str,
-    training: list[Dialogue],
-    tests: list[Dialogue],
-    seed: int,
-    device: str | None,
-    held_out: float,
+    recipe: Recipe, training: list[Dialogue], tests: list[Dialogue], device: str | None
 ) -> tuple[float, ...]:
-    recipe = Recipe(adversarial=(source,), backbone=BACKBONE, seed=seed, epochs=EPOCHS[source], held_out=held_out)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         selector = train(training, recipe, Path(folder), device=device)
-    trained = time.perf_counter()
+    taken = time.perf_counter() - started
     scores = evaluate(selector, tests, ["random", "human"])
     about = selector.about
     print(
-        f"{source}, seed {seed}: {about['contexts']} contexts, {recipe.epochs} epochs, {about['precision']} on "
-        f"{about['device']}: {trained - started:.0f} s; test {time.perf_counter() - trained:.0f} s",
+        f"{recipe.adversarial[0]}, seed {recipe.seed}: {about['contexts']} contexts, {recipe.epochs} epochs, "
+        f"{about['precision']} on {about['device']}: {taken:.0f} s; test "
+        f"{time.perf_counter() - started - taken:.0f} s",
         file=sys.stderr,
     )
     easy, hard = scores["random"], scores["human"]

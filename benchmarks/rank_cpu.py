@@ -2,7 +2,8 @@
 
 minilm-l6, 6 candidates a context (1 positive, 5 adversarial negatives): all pairs in one call, and a call a context.
 The peer reads the folder that `Selector.save` wrote, so that the scores must agree; `--selector` takes one that was
-trained. The exports are those of `pneg export`.
+trained. The exports are those of `pneg export`. A selector that shares the context has scores of its own, compared
+with those that it has in torch in float32.
 """
 
 import tempfile
@@ -16,12 +17,13 @@ import numpy as np
 import common
 from pneg.dialogue import Dialogue
 from pneg.selector import export
-from pneg.selector.candidates import EACH, turns_of
+from pneg.selector.candidates import EACH
 from pneg.selector.exported import ExportedSelector
 from pneg.selector.model import Selector
-from pneg.selector.ranking import Scorer
+from pneg.selector.ranking import Scorer, turns_read
 
 BACKBONE = "minilm-l6"
+SHARED = "pneg, shared, float32"
 WEIGHTS = 10.6e6
 """Of the encoder's layers; the embeddings are looked up, not multiplied."""
 Scores = np.ndarray
@@ -31,6 +33,9 @@ def main() -> None:
     """Measure and print."""
     parser = common.arguments(__doc__, limit=100, rounds=5)
     parser.add_argument("--selector", metavar="DIR", help="a trained one (default: a fresh head on minilm-l6)")
+    parser.add_argument(
+        "--shared", metavar="DIR", help="a trained one that shares the context (default: a fresh head)"
+    )
     options = parser.parse_args()
     common.quiet()
     every = [
@@ -43,10 +48,17 @@ def main() -> None:
         made = Selector.load(options.selector, "cpu") if options.selector else Selector.create(BACKBONE, device="cpu")
         made.save(folder)
         ours = Selector.load(folder, device="cpu")
-        exports: dict[str, Scorer] = {}
-        for precision in ("float32", "int8"):
-            export.write(ours, Path(folder) / precision, precision)
-            exports[f"pneg export, {precision}"] = ExportedSelector.load(Path(folder) / precision)
+        shared = (
+            Selector.load(options.shared, "cpu")
+            if options.shared
+            else Selector.create(BACKBONE, device="cpu", architecture="shared")
+        )
+        exports: dict[str, Scorer] = {SHARED: shared}
+        for kind, selector in (("pneg export", ours), ("pneg export, shared", shared)):
+            for precision in ("float32", "int8"):
+                name = f"{kind}, {precision}"
+                export.write(selector, Path(folder) / name, precision)
+                exports[name] = ExportedSelector.load(Path(folder) / name)
         whole, single = _scorers(ours, exports, folder, chosen)
         scores = {name: score() for name, score in {**whole, **single}.items()}
         timed = {name: _rate(score) for name, score in {**whole, **single}.items()}
@@ -54,13 +66,14 @@ def main() -> None:
 
     tokens = _tokens(ours, chosen)
     reference = scores["one call: sentence-transformers, float32"]
-    rows = [["", "pairs/s", "lowest-highest", "of the peer's float32", "max |score - peer's float32|"]]
+    rows = [["", "pairs/s", "lowest-highest", "of the peer's float32", "max |score - float32 in torch|"]]
     for name, values in found.items():
         measured = name in timed
         rates = values if measured else [value / (2 * WEIGHTS * tokens) for value in values]
         kind = "a call a context" if name in single else "one call"
         peer = median(found[f"{kind}: sentence-transformers, float32"])
-        differs = f"{np.abs(scores[name] - reference).max():.1e}" if measured else ""
+        own = scores[f"one call: {SHARED}"] if "shared" in name else reference
+        differs = f"{np.abs(scores[name] - own).max():.1e}" if measured else ""
         rows.append(
             [
                 name,
@@ -91,7 +104,7 @@ def _scorers(
     import torch
     from sentence_transformers import CrossEncoder
 
-    groups = [(turns_of(item, ours.history), _candidates(item)) for item in chosen]
+    groups = [(turns_read(item.context, item.persona, ours.history), _candidates(item)) for item in chosen]
     pairs = [(turns, text) for turns, texts in groups for text in texts]
     texts = [(ours.pairs.join(turns), text) for turns, text in pairs]
     peer = CrossEncoder(folder, device="cpu")
@@ -146,7 +159,7 @@ def _tokens(selector: Selector, chosen: list[Dialogue]) -> float:
     """Real tokens a pair, the mean."""
     pairs, lengths = selector.pairs, []
     for item in chosen:
-        [context] = pairs.encode([pairs.join(turns_of(item, selector.history))]).lengths
+        [context] = pairs.encode([pairs.join(turns_read(item.context, item.persona, selector.history))]).lengths
         lengths += [pairs.length(int(context), int(own)) for own in pairs.encode(_candidates(item)).lengths]
     return sum(lengths) / len(lengths)
 

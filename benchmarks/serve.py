@@ -26,7 +26,7 @@ import numpy as np
 import common
 from pneg.cli.serve import _load
 from pneg.dialogue import Dialogue
-from pneg.selector.candidates import turns_of
+from pneg.selector.ranking import turns_read
 
 BACKBONE = "minilm-l6"
 CANDIDATES = 10
@@ -121,14 +121,17 @@ def _show(found: dict[str, list[Round]], requests: int, options: argparse.Namesp
 def _asked(dialogues: list[Dialogue], limit: int) -> list[Asked]:
     """Contexts with a positive and others' responses, ten candidates each."""
     full = [
-        (turns_of(item, 4), [*item.positives, *item.negatives["human"]][:CANDIDATES])
+        (turns_read(item.context, item.persona, 4), [*item.positives, *item.negatives["human"]][:CANDIDATES])
         for item in dialogues
         if len(item.positives) + len(item.negatives.get("human", ())) >= CANDIDATES
     ]
     if full:
         return common.sample(full, limit)
     texts = [text for item in dialogues for text in item.positives]  # the shipped corpus has fewer a context
-    return common.sample([(turns_of(item, 4), texts[n : n + CANDIDATES]) for n, item in enumerate(dialogues)], limit)
+    return common.sample(
+        [(turns_read(item.context, item.persona, 4), texts[n : n + CANDIDATES]) for n, item in enumerate(dialogues)],
+        limit,
+    )
 
 
 def _fresh(folder: str) -> str:

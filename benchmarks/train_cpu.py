@@ -14,9 +14,10 @@ import numpy as np
 import common
 from pneg import models
 from pneg.dialogue import Dialogue, normalised
-from pneg.selector.candidates import EACH, Candidates, turns_of
+from pneg.selector.candidates import EACH, Candidates
 from pneg.selector.model import SLACK, Selector
 from pneg.selector.packing import Architecture, Packer
+from pneg.selector.ranking import turns_read
 from pneg.selector.recipe import Recipe, Step
 from pneg.selector.steps import OF_A_GROUP, Texts
 from pneg.selector.training import train
@@ -140,7 +141,7 @@ def _peer(chosen: list[Dialogue], bf16: bool) -> float:
     between = f" {model.tokenizer.sep_token} "
     data = Dataset.from_dict(
         {
-            "query": [between.join(turns_of(item, RECIPE.history)) for item in chosen],
+            "query": [between.join(turns_read(item.context, item.persona, RECIPE.history)) for item in chosen],
             "docs": [[*item.positives, *item.negatives["random"], *item.negatives["human"]] for item in chosen],
             "labels": [[1] + [0] * 2 * EACH for _ in chosen],
         }

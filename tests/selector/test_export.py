@@ -70,10 +70,16 @@ def test_a_shared_export_reads_a_context_once_and_gives_the_scores_of_torch(
     exported = ExportedSelector.load(tmp_path / "float32", threads=2)
     assert np.abs(exported.score(pairs) - expected).max() < 1e-4
     assert np.abs([exported.score([pair])[0] for pair in pairs[:9]] - expected[:9]).max() < 1e-4
+    assert [len(batch) for batch in _batches(exported, many[:9])] == [5, 4]  # one context, both threads
     tokens = [len(exported.session.run(None, given)[0]) for given in _given(exported, many[:5])]
     assert tokens == [5]  # five candidates in one row
     coarse = ExportedSelector.load(tmp_path / "int8").score(pairs)
     assert correlation(coarse, expected) > 0.9
+
+
+def _batches(exported: ExportedSelector, pairs: list[Pair]) -> list[NDArray[np.int64]]:
+    contexts, responses, numbers = exported.pairs.encode_pairs(pairs, None)
+    return exported._batches(contexts, responses, np.array(numbers))
 
 
 def _given(exported: ExportedSelector, pairs: list[Pair]) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pneg.errors import ModelError, needs
 from pneg.selector import ranking
-from pneg.selector.packing import CONTEXT, PADDING, Architecture, Packed, Packer, rows_of
+from pneg.selector.packing import CONTEXT, PADDING, TOGETHER, Architecture, Packed, Packer, rows_of
 from pneg.selector.ranking import Pair, Ranked
 from pneg.selector.tokens import PairTokenizer, Ragged, buckets
 
@@ -135,7 +135,8 @@ class ExportedSelector:
         order, rows = np.arange(len(sizes)), np.arange(len(sizes) + 1)
         if self.architecture == "shared":
             order = np.argsort(numbers[:, 0], kind="stable")
-            rows = rows_of(numbers[order, 0])
+            # the candidates of a single context are spread over all cores
+            rows = rows_of(numbers[order, 0], min(TOGETHER, -(-len(order) // self.threads)))
             sizes = np.add.reduceat(sizes[order], rows[:-1])
             sizes += self.packer.context_size(contexts.lengths[numbers[order[rows[:-1]], 0]])
         tokens = max(1, min(BATCH_TOKENS, -(-int(sizes.sum()) // self.threads)))

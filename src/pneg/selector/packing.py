@@ -260,11 +260,16 @@ def _counted(lengths: Numbers) -> Numbers:
     return np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
 
 
-def rows_of(contexts: Numbers) -> Numbers:
-    """Where a new row of a shared-context selector begins among pairs sorted by context, and the last one's end."""
+def rows_of(contexts: Numbers, together: int = TOGETHER) -> Numbers:
+    """Where a new row of a shared-context selector begins among pairs sorted by context, and the last one's end.
+
+    Args:
+        contexts: the number of each pair's context, shape (pairs,).
+        together: candidates in a row at most.
+    """
     new = np.flatnonzero(np.diff(contexts, prepend=-1))
     lengths = np.diff(np.append(new, len(contexts)))
-    pieces = [np.arange(start, start + length, TOGETHER) for start, length in zip(new, lengths, strict=True)]
+    pieces = [np.arange(start, start + length, together) for start, length in zip(new, lengths, strict=True)]
     return np.append(np.concatenate(pieces), len(contexts))
 
 
