@@ -15,10 +15,12 @@ from statistics import median
 import numpy as np
 
 import common
+from pneg import corpora
 from pneg.dialogue import Dialogue
 from pneg.selector import export
 from pneg.selector.candidates import EACH
 from pneg.selector.exported import ExportedSelector
+from pneg.selector.measured import questions
 from pneg.selector.model import Selector
 from pneg.selector.ranking import Scorer, turns_read
 
@@ -53,11 +55,13 @@ def main() -> None:
             if options.shared
             else Selector.create(BACKBONE, device="cpu", architecture="shared")
         )
+        demonstrations = questions(corpora.read("starter:demonstrations"), ours.history)
+        examples = [(turns, text) for turns, texts in demonstrations for text in texts]
         exports: dict[str, Scorer] = {SHARED: shared}
         for kind, selector in (("pneg export", ours), ("pneg export, shared", shared)):
             for precision in ("float32", "int8"):
                 name = f"{kind}, {precision}"
-                export.write(selector, Path(folder) / name, precision)
+                export.write(selector, Path(folder) / name, precision, examples)
                 exports[name] = ExportedSelector.load(Path(folder) / name)
         whole, single = _scorers(ours, exports, folder, chosen)
         scores = {name: score() for name, score in {**whole, **single}.items()}

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
+from onnx import helper
 
 from pneg import Selector, corpora
 from pneg.errors import DataError, ModelError
-from pneg.selector import export, ranking
+from pneg.selector import export, graph, ranking
 from pneg.selector.exported import MODEL, ExportedSelector, inputs
 from pneg.selector.ranking import Pair
 
@@ -42,12 +44,12 @@ def test_an_export_gives_the_scores_of_torch_for_each_architecture(decided: Path
     selector = Selector.load(decided, device="cpu")
     expected = selector.score(PAIRS)
     assert expected.std() > 0.05
-    export.write(selector, tmp_path / "float32", "float32")
+    export.write(selector, tmp_path / "float32", "float32", PAIRS)
     found = ExportedSelector.load(tmp_path / "float32").score(PAIRS)
     assert found.dtype == np.float32
     assert np.abs(found - expected).max() < 1e-4
     assert np.abs(selector.score(PAIRS) - expected).max() < 1e-6
-    export.write(selector, tmp_path / "int8", "int8")
+    export.write(selector, tmp_path / "int8", "int8", PAIRS)
     coarse = ExportedSelector.load(tmp_path / "int8").score(PAIRS)
     assert np.abs(coarse - expected).max() > 0
     assert correlation(coarse, expected) > 0.9  # 8 bits are coarse in a model 32 numbers wide; a wrong graph gives 0
@@ -66,15 +68,25 @@ def test_a_shared_export_reads_a_context_once_and_gives_the_scores_of_torch(
     expected = selector.score(pairs)
     assert expected.std() > 0.05
     for precision in ("float32", "int8"):
-        export.write(selector, tmp_path / precision, precision)
+        export.write(selector, tmp_path / precision, precision, PAIRS)
     exported = ExportedSelector.load(tmp_path / "float32", threads=2)
     assert np.abs(exported.score(pairs) - expected).max() < 1e-4
     assert np.abs([exported.score([pair])[0] for pair in pairs[:9]] - expected[:9]).max() < 1e-4
     assert [len(batch) for batch in _batches(exported, many[:9])] == [5, 4]  # one context, both threads
     tokens = [len(exported.session.run(None, given)[0]) for given in _given(exported, many[:5])]
     assert tokens == [5]  # five candidates in one row
-    coarse = ExportedSelector.load(tmp_path / "int8").score(pairs)
-    assert correlation(coarse, expected) > 0.9
+    coarse = ExportedSelector.load(tmp_path / "int8")
+    assert correlation(coarse.score(pairs), expected) > 0.9
+    assert np.abs([coarse.score([pair])[0] for pair in pairs[:9]] - coarse.score(pairs)[:9]).max() < 1e-5
+
+
+def test_ranges_are_those_of_the_examples_and_hold_zero(tmp_path: Path) -> None:
+    tensor = partial(helper.make_tensor_value_info, elem_type=onnx.TensorProto.FLOAT, shape=["n"])
+    nodes = [helper.make_node("Neg", ["x"], ["y"]), helper.make_node("Abs", ["y"], ["z"])]
+    model = helper.make_model(helper.make_graph(nodes, "g", [tensor("x")], [tensor("z")]), ir_version=8)
+    examples = [{"x": np.array(values, dtype=np.float32)} for values in ([1, 2], [-3, 1], [2, 2])]
+    assert graph.ranges(model, ["y", "z", "y"], examples) == [(-2, 3), (0, 3), (-2, 3)]
+    assert [output.name for output in model.graph.output] == ["z"]
 
 
 def _batches(exported: ExportedSelector, pairs: list[Pair]) -> list[NDArray[np.int64]]:
@@ -96,20 +108,21 @@ def test_a_shared_export_of_an_attention_of_its_own_kind_is_refused(
 ) -> None:
     selector = Selector.create(str(backbones["mpnet"]), device="cpu", architecture="shared", max_length=96)
     with pytest.raises(ModelError, match="a shared mpnet cannot be exported"):
-        export.write(selector, tmp_path / "out", "float32")
+        export.write(selector, tmp_path / "out", "float32", PAIRS)
 
 
 def test_an_export_needs_no_torch(saved: Path, tmp_path: Path) -> None:
     selector = Selector.load(saved, device="cpu")
-    export.write(selector, tmp_path / "out", "float32")
+    export.write(selector, tmp_path / "out", "float32", PAIRS)
     command = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path / "out")]
     done = subprocess.run(command, input=json.dumps(PAIRS), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert np.abs(np.array(json.loads(done.stdout)) - selector.score(PAIRS)).max() < 1e-4
 
 
-def test_scores_do_not_depend_on_neighbours_order_or_threads(saved: Path, tmp_path: Path) -> None:
-    export.write(Selector.load(saved, device="cpu"), tmp_path / "out", "float32")
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_scores_do_not_depend_on_neighbours_order_or_threads(precision: str, saved: Path, tmp_path: Path) -> None:
+    export.write(Selector.load(saved, device="cpu"), tmp_path / "out", precision, PAIRS[::2])
     selector = ExportedSelector.load(tmp_path / "out", threads=1)
     together = selector.score(PAIRS)
     selector.threads = 3
@@ -119,7 +132,7 @@ def test_scores_do_not_depend_on_neighbours_order_or_threads(saved: Path, tmp_pa
 
 
 def test_the_last_layer_is_computed_for_the_first_token_only(backbones: dict[str, Path], tmp_path: Path) -> None:
-    export.write(Selector.create(str(backbones["bert"]), device="cpu"), tmp_path / "out", "float32")
+    export.write(Selector.create(str(backbones["bert"]), device="cpu"), tmp_path / "out", "float32", PAIRS)
     found = onnx.load(tmp_path / "out" / MODEL).graph
     kinds = [node.op_type for node in found.node]
     assert kinds.count("Attention") == 2
@@ -130,7 +143,7 @@ def test_the_last_layer_is_computed_for_the_first_token_only(backbones: dict[str
 
 
 def test_weights_are_int8_and_the_head_is_not(backbones: dict[str, Path], tmp_path: Path) -> None:
-    export.write(Selector.create(str(backbones["bert"]), device="cpu"), tmp_path / "out", "int8")
+    export.write(Selector.create(str(backbones["bert"]), device="cpu"), tmp_path / "out", "int8", PAIRS)
     found = onnx.load(tmp_path / "out" / MODEL).graph
     kinds = [node.op_type for node in found.node]
     assert (kinds.count("QAttention"), kinds.count("MatMulInteger"), kinds.count("MatMul")) == (2, 6, 2)
@@ -145,7 +158,7 @@ def test_weights_are_int8_and_the_head_is_not(backbones: dict[str, Path], tmp_pa
 def test_what_a_selector_was_calibrated_to_goes_with_it(backbones: dict[str, Path], tmp_path: Path) -> None:
     selector = Selector.create(str(backbones["bert"]), device="cpu")
     selector.calibration = {"temperature": 2.0}
-    export.write(selector, tmp_path / "out", "int8")
+    export.write(selector, tmp_path / "out", "int8", PAIRS)
     ranking_ = ExportedSelector.load(tmp_path / "out").rank(["hello"], ["a", "b", "c"])
     probabilities = [place.probability for place in ranking_]
     assert sum(probabilities) == pytest.approx(1.0)  # type: ignore[arg-type]
@@ -154,7 +167,7 @@ def test_what_a_selector_was_calibrated_to_goes_with_it(backbones: dict[str, Pat
 
 def test_either_kind_of_folder_loads_and_each_names_the_other(saved: Path, tmp_path: Path) -> None:
     selector = Selector.load(saved, device="cpu")
-    export.write(selector, tmp_path / "out", "float32")
+    export.write(selector, tmp_path / "out", "float32", PAIRS)
     assert isinstance(ranking.load(saved, "cpu"), Selector)
     assert isinstance(ranking.load(tmp_path / "out"), ExportedSelector)
     with pytest.raises(ModelError, match="exported selector"):

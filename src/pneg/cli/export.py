@@ -6,33 +6,47 @@ from typing import Any
 import click
 
 from pneg.cli import options
+from pneg.errors import DataError
 
 
 @click.command()
 @click.argument("selector", type=click.Path(path_type=Path))
 @click.option("--int8/--no-int8", default=True, show_default=True, help="Matrix products in 8 bits.")
 @click.option("--test", "test", metavar="FILE", help="Dialogues to measure the accuracy lost on.")
+@click.option(
+    "--ranges",
+    metavar="FILE",
+    default="starter:demonstrations",
+    show_default=True,
+    help="Dialogues like those to be ranked, for the ranges of the 8-bit numbers; not those of --test.",
+)
 @options.limit
 @options.out
 @options.as_json
-def export(selector: Path, int8: bool, test: str | None, limit: int | None, out: Path, as_json: bool) -> None:
+def export(
+    selector: Path, int8: bool, test: str | None, ranges: str, limit: int | None, out: Path, as_json: bool
+) -> None:
     """Write SELECTOR as an ONNX graph that ranks without torch, and say what that costs and buys.
 
     Differences of scores and speeds are those on TEST, else on the starter corpus.
     """
     from pneg.selector import export as exports
-    from pneg.selector.measured import measured
+    from pneg.selector.measured import measured, questions
     from pneg.selector.model import Selector
 
     exports.check_folder(out)
 
     loaded = Selector.load(selector, device="cpu")
     dialogues = list(options.Input(test or "starter:test", limit))
+    asked = questions(options.Input(ranges, None) if int8 else (), loaded.history)
+    examples = [(turns, text) for turns, texts in asked for text in texts]
+    if int8 and not examples:
+        raise DataError("no dialogue has two candidates", "8-bit ranges are taken from them", file=ranges)
     with exports.replacing_folder(out) as made:
         precisions = ("float32", "int8") if int8 else ("float32",)
         folders = {precision: made.with_name(precision) for precision in precisions}
         for precision, folder in folders.items():
-            exports.write(loaded, folder, precision)
+            exports.write(loaded, folder, precision, examples)
         found = measured(loaded, folders, dialogues, sets=test is not None)
         exports.describe(loaded, folders[precisions[-1]], {"precision": precisions[-1], **found})
         for file in folders[precisions[-1]].iterdir():

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 from pneg.errors import DataError, ModelError
 from pneg.selector import ranking
 from pneg.selector.card import exported_card
-from pneg.selector.exported import MODEL, TOKENIZER
+from pneg.selector.exported import MODEL, TOKENIZER, ExportedSelector
 from pneg.selector.graph import quantise, write_graph
 from pneg.selector.model import Selector
+from pneg.selector.ranking import Pair
 
 
 @contextmanager
@@ -55,26 +56,27 @@ def check_folder(folder: Path) -> None:
         raise DataError("it holds a selector that is no export", expected, file=folder)
 
 
-def write(selector: Selector, folder: Path, precision: str) -> None:
+def write(selector: Selector, folder: Path, precision: str, examples: Sequence[Pair]) -> None:
     """Write an exported selector without its figures.
 
     Args:
         selector: the one to export.
         folder: where; made if it is not there.
         precision: `float32`, or `int8` for weights and, at each matrix product, activations of 8 bits.
+        examples: (what is read of a context, candidate) each, that the ranges of 8-bit activations are taken from.
 
     Raises:
         ModelError: when the model cannot be written as a graph.
     """
     folder.mkdir(exist_ok=True)
     write_graph(selector, folder / MODEL)
-    if precision == "int8":
-        quantise(folder / MODEL)
     tokenizer = selector.pairs.tokenizer.backend_tokenizer
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.save(str(folder / TOKENIZER))
     describe(selector, folder, {"precision": precision})
+    if precision == "int8":
+        quantise(folder / MODEL, ExportedSelector.load(folder).inputs(examples))
 
 
 def describe(selector: Selector, folder: Path, export: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """A selector that was exported: ONNX Runtime, a tokenizer and numpy; no torch."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,6 +121,13 @@ class ExportedSelector:
         with ThreadPoolExecutor(self.threads) as pool:
             list((map if len(batches) == 1 else pool.map)(run, batches))
         return scores
+
+    def inputs(self, pairs: Sequence[Pair]) -> Iterator[dict[str, npt.NDArray[Any]]]:
+        """What the graph is given to score pairs, batch by batch, read whole."""
+        contexts, responses, found = self.pairs.encode_pairs(pairs, None)
+        numbers = np.array(found, dtype=np.int64)
+        for chosen in self._batches(contexts, responses, numbers):
+            yield inputs(self.packer.pack(contexts, responses, numbers[chosen]), self.pairs.has_types)
 
     @property
     def packer(self) -> Packer:

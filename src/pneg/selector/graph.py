@@ -2,10 +2,12 @@
 
 import logging
 import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pneg import models
 from pneg.errors import ModelError, needs
@@ -26,6 +28,8 @@ MICROSOFT = "com.microsoft"
 HEAD = ("", "_MatMul")
 """What the quantiser hangs to the name of a product with two axes, which is the head's, when it rewrites it."""
 POSITIONS = "position_ids"
+Given = Mapping[str, npt.NDArray[Any]]
+"""Inputs of a graph by name."""
 
 
 class _Scores(torch.nn.Module):
@@ -205,17 +209,25 @@ def _pick(graph: onnx.GraphProto, cut: list[tuple[onnx.NodeProto, int]], hidden:
     graph.node.extend(nodes)
 
 
-def quantise(file: Path) -> None:
-    """Make a graph's matrix products int8: weights by column, activations as they come; the head stays as it is."""
+def quantise(file: Path, examples: Iterable[Given]) -> None:
+    """Make a graph's matrix products int8, weights by column; the head stays as it is.
+
+    What comes into a product is rounded within the range that it has in the examples, so that a score is the same
+    whatever is scored beside it.
+
+    Args:
+        file: the graph, which is written over.
+        examples: inputs of the graph like those that it will get.
+    """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    found = onnx.load(file)
-    for node in found.graph.node:
+    exact = onnx.load(file)
+    for node in exact.graph.node:
         if node.op_type == "BiasGelu":
             node.op_type = "FastGelu"  # quicker, and nearer to it than 8 bits are
-    head = [f"{node.name}{end}" for node in found.graph.node if node.op_type == "Gemm" for end in HEAD]
+    head = [f"{node.name}{end}" for node in exact.graph.node if node.op_type == "Gemm" for end in HEAD]
     source = file.with_name("float32.onnx")
-    onnx.save(found, source)
+    onnx.save(exact, source)
     logger, level = logging.getLogger(), logging.getLogger().level
     logger.setLevel(logging.ERROR)
     try:
@@ -231,3 +243,43 @@ def quantise(file: Path) -> None:
     finally:
         logger.setLevel(level)
         source.unlink()
+    found = onnx.load(file)
+    rounded = [node for node in found.graph.node if node.op_type == "DynamicQuantizeLinear"]
+    for node, (lowest, highest) in zip(
+        rounded, ranges(exact, [node.input[0] for node in rounded], examples), strict=True
+    ):
+        _fix(node, found.graph, lowest, highest)
+    onnx.save(found, file)
+
+
+def ranges(model: onnx.ModelProto, names: Sequence[str], examples: Iterable[Given]) -> list[tuple[float, float]]:
+    """The lowest and the highest number in tensors of a graph over examples; 0 is always inside."""
+    import onnxruntime
+
+    told = onnx.ModelProto()
+    told.CopyFrom(model)
+    del told.graph.output[:]
+    distinct = list(dict.fromkeys(names))
+    told.graph.output.extend(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in distinct)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(told.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    lowest, highest = np.zeros(len(distinct)), np.zeros(len(distinct))
+    for example in examples:
+        tensors = session.run(distinct, dict(example))
+        lowest = np.minimum(lowest, [tensor.min() for tensor in tensors])
+        highest = np.maximum(highest, [tensor.max() for tensor in tensors])
+    found = dict(zip(distinct, zip(lowest.tolist(), highest.tolist(), strict=True), strict=True))
+    return [found[name] for name in names]
+
+
+def _fix(node: onnx.NodeProto, graph: onnx.GraphProto, lowest: float, highest: float) -> None:
+    """Let an operator that rounds within the range of what it gets round within this one."""
+    rounded, scale, zero = node.output
+    step = np.float32(max(highest - lowest, 1e-9) / 255)
+    values = {scale: step, zero: np.uint8(round(-lowest / float(step)))}
+    graph.initializer.extend(numpy_helper.from_array(np.array(value), name) for name, value in values.items())
+    node.op_type = "QuantizeLinear"
+    node.input.extend([scale, zero])
+    del node.output[:]
+    node.output.append(rounded)

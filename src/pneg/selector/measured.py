@@ -1,7 +1,7 @@
 """What an export costs and buys: accuracy, scores and speed beside the selector it was made from."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,22 +38,18 @@ def measured(
     """
     scorers: dict[str, Scorer] = {"torch float32": selector}
     scorers |= {f"onnx {name}": ExportedSelector.load(folder) for name, folder in exported.items()}
-    questions = [
-        (turns_read(item.context, item.persona, selector.history), texts)
-        for item in dialogues
-        if len(texts := _candidates(item)) > 1
-    ]
-    if not questions:
+    asked = questions(dialogues, selector.history)
+    if not asked:
         raise DataError("no dialogue has two candidates", "there is nothing to compare scores on")
     last = next(reversed(scorers.values()))
-    pairs = [(turns, text) for turns, texts in questions for text in texts]
-    ends = np.cumsum([len(texts) for _, texts in questions])[:-1]
+    pairs = [(turns, text) for turns, texts in asked for text in texts]
+    ends = np.cumsum([len(texts) for _, texts in asked])[:-1]
     exact, coarse = selector.score(pairs, whole=True), last.score(pairs, whole=True)
     same = [a.argmax() == b.argmax() for a, b in zip(np.split(exact, ends), np.split(coarse, ends), strict=True)]
     names = [name for name in SETS if sets and any(item.negatives.get(name) and item.positives for item in dialogues)]
     scores = {kind: evaluate(scorer, dialogues, names) for kind, scorer in scorers.items()} if names else {}
     return {
-        "questions": len(questions),
+        "questions": len(asked),
         "score_difference": {
             "mean": float(np.abs(exact - coarse).mean()),
             "largest": float(np.abs(exact - coarse).max()),
@@ -64,10 +60,15 @@ def measured(
     }
 
 
-def _candidates(dialogue: Dialogue) -> list[str]:
-    """A positive and five negatives, the hardest there are."""
-    negatives = [text for name in reversed(SETS) for text in dialogue.negatives.get(name, ())]
-    return list(dict.fromkeys([*dialogue.positives[:1], *negatives]))[: 1 + EACH]
+def questions(dialogues: Iterable[Dialogue], history: int) -> list[tuple[tuple[str, ...], list[str]]]:
+    """What is read of each context, with a positive and its five hardest negatives, where there are two of them."""
+    found = []
+    for dialogue in dialogues:
+        negatives = [text for name in reversed(SETS) for text in dialogue.negatives.get(name, ())]
+        texts = list(dict.fromkeys([*dialogue.positives[:1], *negatives]))[: 1 + EACH]
+        if len(texts) > 1:
+            found.append((turns_read(dialogue.context, dialogue.persona, history), texts))
+    return found
 
 
 def _rates(scorers: Mapping[str, Scorer], pairs: Sequence[tuple[tuple[str, ...], str]]) -> dict[str, float]:

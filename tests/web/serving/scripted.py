@@ -51,11 +51,3 @@ class Scripted:
         self.calls.clear()
         while self.begun.acquire(blocking=False):
             pass
-
-
-class Neighbourly(Scripted):
-    """Scores that depend on what else is scored in the call."""
-
-    def score(self, pairs: Sequence[Pair], *, precision: str = "float32", whole: bool = False) -> np.ndarray:
-        """Scores, shifted by how many there are."""
-        return super().score(pairs, whole=whole) + np.float32(len(pairs))

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
-from scripted import Neighbourly, Scripted
+from scripted import Scripted
 
-from pneg.web.serving.batching import Batcher, Full, independent
+from pneg.web.serving.batching import Batcher, Full
 from pneg.web.serving.metrics import Metrics
 
 TURNS = ("Hi.",)
@@ -135,22 +135,6 @@ def test_only_the_request_at_fault_fails_of_those_scored_together() -> None:
         assert (await batcher.submit(asked("after"))).tolist() == [4]
 
     assert [len(call) for call in run(work).calls] == [1, 3, 1, 1, 1, 1]
-
-
-def test_scores_that_depend_on_their_neighbours_are_found_out_and_scored_alone(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    assert independent(Scripted())
-    assert not independent(Neighbourly())
-    batcher = Batcher(Neighbourly(), Metrics())
-    batcher.warm()
-    batcher.close()
-    assert batcher.together == 1
-    assert "each request is scored alone" in caplog.text
-    batcher = Batcher(Scripted(), Metrics())
-    batcher.warm()
-    batcher.close()
-    assert batcher.together == 256
 
 
 def test_scores_are_float32_in_the_order_of_the_pairs() -> None:

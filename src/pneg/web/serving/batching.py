@@ -1,7 +1,6 @@
 """Dynamic batching: what arrives while the model works is scored together next."""
 
 import asyncio
-import logging
 import math
 import time
 from collections import deque
@@ -16,18 +15,10 @@ import numpy.typing as npt
 from pneg.selector.ranking import Pair, Scorer
 from pneg.web.serving.metrics import Metrics
 
-log = logging.getLogger("pneg.serve")
 Scores = npt.NDArray[np.float32]
 LONGEST_WAIT = 60
 """Seconds that a client is told to wait at most."""
-PROBES: list[Pair] = [
-    (("Are you hungry?",), "A little."),
-    (("I moved here from Rome in June, and I miss it. " * 3, "Why did you?"), "For work, mostly, and for the sea."),
-    (("No.",), "ok"),
-    (("When does it leave?", "At 9:45.", "From where?"), "Platform 12, if nothing has changed. " * 2),
-]
-SAME, SAME_SHARE = 1e-5, 1e-3
-"""By how much scores may differ and be the same, and which share of their range besides."""
+FIRST: list[Pair] = [(("Are you hungry?",), "A little."), (("When does it leave?", "At 9:45."), "Platform 12.")]
 
 
 class Full(Exception):
@@ -40,17 +31,6 @@ class Full(Exception):
     def __init__(self, seconds: int) -> None:
         self.seconds = seconds
         super().__init__(f"try again in {seconds} s")
-
-
-def independent(selector: Scorer) -> bool:
-    """Whether a score is the same whatever else is scored in the call.
-
-    Activations that are quantised by the range of a whole batch, for one, make scores depend on their neighbours.
-    """
-    alone = [selector.score([pair], whole=True)[0] for pair in PROBES]
-    together = selector.score(PROBES, whole=True)
-    bound = SAME + SAME_SHARE * float(np.ptp(together))
-    return bool(np.abs(together - np.array(alone)).max() <= bound)
 
 
 @dataclass(slots=True, eq=False)
@@ -80,10 +60,8 @@ class Batcher:
         self._pace = 0.0  # seconds a candidate, of the last call
 
     def warm(self) -> None:
-        """Make the model's first, slow, calls, and find out whether requests may be scored together."""
-        if not self._thread.submit(independent, self.selector).result() and self.together > 1:
-            log.warning("pneg: this selector's scores depend on their neighbours; each request is scored alone")
-            self.together = 1
+        """Make the model's first, slow, calls."""
+        self._thread.submit(self.selector.score, FIRST, whole=True).result()
 
     def submit(self, pairs: Sequence[Pair]) -> "asyncio.Future[Scores]":
         """Have pairs scored; cancel what is returned, and nothing more is spent on them.
