@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pneg.errors import ModelError, needs
 from pneg.selector import ranking
 from pneg.selector.packing import CONTEXT, PADDING, TOGETHER, Architecture, Packed, Packer, rows_of
-from pneg.selector.ranking import Pair, Ranked
+from pneg.selector.ranking import Pair, Scorer
 from pneg.selector.tokens import PairTokenizer, Ragged, buckets
 
 MODEL = "model.onnx"
@@ -30,7 +30,7 @@ UNFUSED = ["SkipLayerNormFusion"]
 
 
 @dataclass(slots=True)
-class ExportedSelector:
+class ExportedSelector(Scorer):
     """Scores how well candidates fit a context, as the selector did that was exported.
 
     Each batch is computed on one core, and batches run side by side.
@@ -151,28 +151,6 @@ class ExportedSelector:
             np.concatenate([order[rows[row] : rows[row + 1]] for row in bucket])
             for bucket in buckets(sizes, tokens, SLACK, FEWEST)
         ]
-
-    def rank(
-        self,
-        context: Sequence[str],
-        candidates: Sequence[str],
-        *,
-        persona: Sequence[str] = (),
-        precision: str = "float32",
-    ) -> list[Ranked]:
-        """Candidates for a context, best first; candidates of equal score keep their order.
-
-        Args:
-            context: turns, oldest first, of which the last `history` are read.
-            candidates: any number of responses.
-            persona: sentences about the one who responds, read before the turns.
-            precision: not used, as in `score`.
-
-        Raises:
-            DataError: when the context is empty, or one string is given for a list.
-        """
-        question = ranking.Question.of(context, candidates, persona)
-        return ranking.rank_all(self, [question], precision=precision)[0]
 
 
 def inputs(packed: Packed, types: bool) -> dict[str, npt.NDArray[Any]]:

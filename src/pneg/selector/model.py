@@ -13,8 +13,7 @@ from pneg.devices import best_device
 from pneg.errors import ModelError, needs
 from pneg.selector import ranking
 from pneg.selector.packing import Architecture, Packed, Packer
-from pneg.selector.ranking import MARK as MARK
-from pneg.selector.ranking import Ranked as Ranked
+from pneg.selector.ranking import Scorer
 from pneg.selector.tokens import PairTokenizer
 
 with needs("selector"):
@@ -30,7 +29,7 @@ SLACK = 0.85
 
 
 @dataclass(slots=True)
-class Selector:
+class Selector(Scorer):
     """Scores how well candidates fit a context.
 
     Attributes:
@@ -182,28 +181,6 @@ class Selector:
         """The model's output for a batch, shape (pairs,), in the order in which the pairs were packed."""
         places = torch.from_numpy(packed.places)
         return encoder.forward(self.model, packed)[places.to(self.device, non_blocking=True)]
-
-    def rank(
-        self,
-        context: Sequence[str],
-        candidates: Sequence[str],
-        *,
-        persona: Sequence[str] = (),
-        precision: str = "float32",
-    ) -> list[Ranked]:
-        """Candidates for a context, best first; candidates of equal score keep their order.
-
-        Args:
-            context: turns, oldest first, of which the last `history` are read.
-            candidates: any number of responses.
-            persona: sentences about the one who responds, read before the turns.
-            precision: as in `score`.
-
-        Raises:
-            DataError: when the context is empty, or one string is given for a list.
-        """
-        question = ranking.Question.of(context, candidates, persona)
-        return ranking.rank_all(self, [question], precision=precision)[0]
 
 
 def computing(device: torch.device, precision: str) -> torch.autocast:

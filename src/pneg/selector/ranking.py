@@ -73,7 +73,7 @@ class Question:
 
 
 class Scorer(Protocol):
-    """A selector that scores, trained or exported."""
+    """A selector, trained or exported: it scores, and so it ranks."""
 
     history: int
     """Turns of a context that are read, counted from the last."""
@@ -99,7 +99,18 @@ class Scorer(Protocol):
         persona: Sequence[str] = (),
         precision: str = "float32",
     ) -> list[Ranked]:
-        """Candidates for a context, best first."""
+        """Candidates for a context, best first; candidates of equal score keep their order.
+
+        Args:
+            context: turns, oldest first, of which the last `history` are read.
+            candidates: any number of responses.
+            persona: sentences about the one who responds, read before the turns.
+            precision: as in `score`.
+
+        Raises:
+            DataError: when the context is empty, or one string is given for a list.
+        """
+        return rank_all(self, [Question.of(context, candidates, persona)], precision=precision)[0]
 
 
 def load(folder: str | Path, device: str | None = None) -> Scorer:

@@ -23,8 +23,9 @@ from pneg.selector.candidates import RANDOM, Candidates
 from pneg.selector.card import model_card
 from pneg.selector.dropout import Masks, install
 from pneg.selector.losses import group_softmax, positive_first, smoothed, soft_labels
-from pneg.selector.model import MARK, Selector, computing
+from pneg.selector.model import Selector, computing
 from pneg.selector.processes import Processes
+from pneg.selector.ranking import MARK
 from pneg.selector.recipe import Recipe, Step
 from pneg.selector.steps import OF_A_GROUP, Piece, TrainingSet, ahead
 
@@ -74,17 +75,8 @@ def train(
     training, held_out = _split(list(dialogues), recipe, None if validation is None else list(validation))
     candidates = Candidates.of(training, recipe.adversarial, recipe.history)
     processes = Processes.join(device)
-    selector = Selector.create(
-        recipe.backbone,
-        seed=recipe.seed,
-        max_length=recipe.max_length,
-        history=recipe.history,
-        architecture=recipe.architecture,
-        device=processes.device,
-    )
-    checks = None
-    if held_out:
-        checks = Candidates.of(held_out, recipe.adversarial, recipe.history, others=training)
+    selector = _fresh(recipe, processes.device)
+    checks = Candidates.of(held_out, recipe.adversarial, recipe.history, others=training) if held_out else None
     teacher = Selector.load(recipe.teacher, processes.device) if recipe.teacher else None
     run = _Run(
         selector,
@@ -100,24 +92,23 @@ def train(
     with _stopping() as stop:
         run.go(saved, stop)
     run.keep_best()
-    selector.about = {
-        "recipe": asdict(recipe),
-        "contexts": len(candidates.groups),
-        "validation_contexts": len(checks.groups) if checks else 0,
-        "adversarial_filled_up_with_random": candidates.short,
-        "validation_losses": run.validation_losses,
-        "best_epoch": run.best_epoch,
-        "collapsed": run.collapsed,
-        "precision": run.precision,
-        "device": selector.device.type,
-        "processes": processes.count,
-        "seconds_of_last_session": round(time.monotonic() - started, 1),
-    }
+    selector.about = run.about() | {"seconds_of_last_session": round(time.monotonic() - started, 1)}
     if processes.first:
         selector.save(folder, model_card(selector.about))
         saved.remove()
     processes.wait()
     return selector
+
+
+def _fresh(recipe: Recipe, device: str) -> Selector:
+    return Selector.create(
+        recipe.backbone,
+        seed=recipe.seed,
+        max_length=recipe.max_length,
+        history=recipe.history,
+        architecture=recipe.architecture,
+        device=device,
+    )
 
 
 def _split(
@@ -193,6 +184,22 @@ class _Run:
         self.collapsed = False
         self._untold: tuple[int, float | torch.Tensor, torch.Tensor] | None = None
         self._spreads: list[float] = []
+
+    def about(self) -> dict[str, Any]:
+        """What `selector.json` says of the training."""
+        candidates = self.training.candidates
+        return {
+            "recipe": asdict(self.recipe),
+            "contexts": len(candidates.groups),
+            "validation_contexts": len(self.validation.candidates.groups) if self.validation else 0,
+            "adversarial_filled_up_with_random": candidates.short,
+            "validation_losses": self.validation_losses,
+            "best_epoch": self.best_epoch,
+            "collapsed": self.collapsed,
+            "precision": self.precision,
+            "device": self.selector.device.type,
+            "processes": self.processes.count,
+        }
 
     def _rate(self, step: int) -> float:
         rising = max(1, round(self.recipe.warmup * self.steps))
