@@ -129,6 +129,8 @@ def test_an_export_says_what_it_costs_and_buys(exported: Path) -> None:
     card = (exported / "README.md").read_text()
     assert "| pairs/s, onnx int8 |" in card
     assert "| precision | int8 |" in card
+    assert "| 8-bit ranges from | starter:demonstrations |" in card
+    assert "a cross-encoder, higher fits better" in card
 
 
 def test_a_calibrated_selector_and_its_export_give_probabilities(

@@ -48,7 +48,8 @@ def export(
         for precision, folder in folders.items():
             exports.write(loaded, folder, precision, examples)
         found = measured(loaded, folders, dialogues, sets=test is not None)
-        exports.describe(loaded, folders[precisions[-1]], {"precision": precisions[-1], **found})
+        about = {"precision": precisions[-1], **({"ranges": ranges} if int8 else {}), **found}
+        exports.describe(loaded, folders[precisions[-1]], about)
         for file in folders[precisions[-1]].iterdir():
             file.rename(made / file.name)
     size = (out / "model.onnx").stat().st_size

@@ -12,6 +12,7 @@ KINDS = {
     ),
 }
 """What an architecture is called, and what reads it."""
+TAGS = {"cross": "cross-encoder", "shared": "shared-context"}
 
 
 def model_card(about: Mapping[str, Any]) -> str:
@@ -29,7 +30,7 @@ def model_card(about: Mapping[str, Any]) -> str:
     return f"""---
 library_name: transformers
 pipeline_tag: text-ranking
-tags: [response-selection, cross-encoder, pneg]
+tags: [response-selection, {TAGS[recipe["architecture"]]}, pneg]
 ---
 
 # A response selector on `{base}`
@@ -81,6 +82,7 @@ def exported_card(settings: Mapping[str, Any]) -> str:
     calibration = settings.get("calibration")
     rows = [
         ("precision", export["precision"]),
+        *([("8-bit ranges from", export["ranges"])] if "ranges" in export else []),
         (
             "backbone, trained on",
             f"{recipe.get('backbone', 'not said')}, {settings['about'].get('contexts', 'no')} contexts",
@@ -101,12 +103,13 @@ def exported_card(settings: Mapping[str, Any]) -> str:
     return f"""---
 library_name: onnx
 pipeline_tag: text-ranking
-tags: [response-selection, cross-encoder, pneg, onnxruntime]
+tags: [response-selection, {TAGS[settings["architecture"]]}, pneg, onnxruntime]
 ---
 
 # A response selector, exported
 
-Scores how well a response fits a dialogue context, higher fits better. It needs `pip install "pneg[onnx]"`, no torch.
+Scores how well a response fits a dialogue context: {KINDS[settings["architecture"]][0]}, higher fits better. It needs
+`pip install "pneg[onnx]"`, no torch.
 
 | | |
 |---|---|
