@@ -27,7 +27,7 @@ class Transformers:
 
     Args:
         name: a name in `pneg.models.MIRRORED`, a hub name, or a folder.
-        concurrency: texts in work at a time; 0 stands for 32 on a processor and 256 on a GPU.
+        concurrency: texts in work at a time; 0 stands for 64 on a processor and 256 on a GPU.
         device: as PyTorch names it; by default a GPU where there is one.
     """
 
@@ -44,7 +44,7 @@ class Transformers:
 
         device = self.device or best_device()
         object.__setattr__(self, "device", device)
-        object.__setattr__(self, "concurrency", self.concurrency or (256 if device.startswith("cuda") else 32))
+        object.__setattr__(self, "concurrency", self.concurrency or (256 if device.startswith("cuda") else 64))
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Complete]:
