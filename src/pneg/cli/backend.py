@@ -52,7 +52,7 @@ OPTIONS = (
         "--concurrency",
         type=click.IntRange(1),
         help="Contexts in work at a time; with a server at most.  [default: 64; embedded 8, transformers "
-        "32, on a GPU 256]",
+        "64, on a GPU 256]",
     ),
     click.option(
         "--endpoint",
