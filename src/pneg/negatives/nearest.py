@@ -143,7 +143,7 @@ def _worth(
         worth = scores >= least
         of, places = worth.nonzero(as_tuple=True)
         return of, places, scores[of, places].float()
-    grouped = scores[:, : groups * GROUP].unflatten(1, (GROUP, groups))
+    grouped = scores[:, : groups * GROUP].view(len(scores), GROUP, groups)
     maxima = grouped.amax(1).float()
     least = torch.maximum(least, _least(maxima, limits, depth, error))
     rows, group = (maxima >= least).nonzero(as_tuple=True)
