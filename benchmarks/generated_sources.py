@@ -50,7 +50,7 @@ def main() -> None:
     }
     contenders: dict[str, Any] = {}
     for name, source in sources.items():
-        source.fitting = device.fit(5e-5, 1, options.fit_examples)
+        source.fitting = device.fit(5e-5, examples=options.fit_examples)
         list(source.propose(pool[:1], COUNT))
         asked = [_asked(name, source, part) for part in parts]
         drawn = (1.0, 0.95, 1, 64) if name == "mask-and-fill" else (0.9, 0.9, 5, 40)

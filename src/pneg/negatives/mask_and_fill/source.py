@@ -18,7 +18,7 @@ from pneg.negatives.mask_and_fill.masking import Span
 from pneg.negatives.mask_and_fill.thresholds import Thresholds
 from pneg.negatives.mask_and_fill.utterances import MOST, long_enough, utterances
 from pneg.negatives.random import Random
-from pneg.negatives.written import Device, Writer, digest, windows
+from pneg.negatives.written import Device, Writer, digest, in_order
 from pneg.negatives.wrong_context import TAG, WrongContexts
 
 VERSIONS_AN_UTTERANCE = 4
@@ -115,7 +115,7 @@ class MaskAndFill:
     def writer(self) -> Writer:
         """The infilling model."""
         device = self.device or Device.best()
-        fitting = self.fitting or device.fit(self.learning_rate or 5e-5, self.epochs or 1, self.examples)
+        fitting = self.fitting or device.fit(5e-5, self.learning_rate, self.epochs, self.examples)
         job = Job(
             self.name,
             self.model or causal.preferred(),
@@ -153,13 +153,15 @@ class MaskAndFill:
             DataError: when the corpus has no other context.
             ModelError: when a model cannot be had.
         """
-        for some in windows(enumerate(dialogues, self.first), self.writer.device.ahead):
-            works = self._plans(some)
-            remaining = works if count else []
-            while remaining := [work for work in remaining if work.tasks and not self._settled(work, count)]:
-                self._wave(remaining)
-            for work in works:
-                yield self._chosen(work, count)
+        works = in_order(
+            enumerate(dialogues, self.first),
+            self._plans,
+            lambda work: not (count and work.tasks) or self._settled(work, count),
+            self._wave,
+            self.writer.device.ahead,
+        )
+        for work in works:
+            yield self._chosen(work, count)
 
     def _plans(self, some: Sequence[tuple[int, Dialogue]]) -> list[_Work]:
         retrieved = self.retriever.propose([dialogue for _, dialogue in some], MOST)
