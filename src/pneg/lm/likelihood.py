@@ -52,7 +52,7 @@ def _of_next(lm: Causal, hidden: "torch.Tensor", tokens: "torch.Tensor") -> "tor
     at_once = LOGITS.get(lm.device.type, TOKENS)
     head = lm.model.get_output_embeddings()
     found = [hidden.new_zeros(0, dtype=torch.float32)]
-    for some, of_next in zip(hidden.split(at_once), tokens.split(at_once), strict=True):
+    for some, of_next in zip(torch.split(hidden, at_once), torch.split(tokens, at_once), strict=True):
         found.append(-torch.nn.functional.cross_entropy(head(some).float(), of_next, reduction="none"))
     return torch.cat(found)
 

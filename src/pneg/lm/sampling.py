@@ -75,7 +75,7 @@ def sample(lm: Causal, asked: Sequence[Asked], how: Drawing) -> list[tuple[Compl
 
     Returns:
         For each prompt its completions in the order of the seeds, the last end token left off. No token that was
-        added to the vocabulary is written but the end token.
+        added to the vocabulary is written but the end token, and none that holds a line break: a text is one line.
     """
     import torch
 
@@ -155,7 +155,9 @@ class _Table:
         self.cache = Slots(lm.model.config, how.rows, lm.model.dtype, lm.device)
         self.budget = READ_AT_ONCE.get(lm.device.type, READ_AT_ONCE["cpu"])
         self.end = lm.number(how.end)
-        self.barred = [number for number in lm.tokenizer.added_tokens_decoder if number != self.end]
+        self.barred = [
+            number for number in (*lm.tokenizer.added_tokens_decoder, *lm.line_breaks()) if number != self.end
+        ]
         self.texts: list[_Text] = []
         self.numbers = np.zeros((how.rows, how.max_tokens, TRIES), dtype=np.float32)
 
@@ -260,7 +262,7 @@ class _Table:
         numbers = torch.from_numpy(self.numbers[rows][np.arange(len(texts)), written]).to(logits.device)
         at_once = DRAWN.get(logits.device.type, len(texts))
         found = []
-        for some, new, tries in zip(logits.split(at_once), young.split(at_once), numbers.split(at_once), strict=True):
+        for some, new, tries in zip(*[torch.split(of, at_once) for of in (logits, young, numbers)], strict=True):
             some = some.float()
             some[:, self.barred] = -torch.inf
             some[new, self.end] = -torch.inf
