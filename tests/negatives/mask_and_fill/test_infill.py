@@ -64,6 +64,11 @@ def test_a_fill_of_words_in_the_place_of_a_mark_stays_apart_from_its_neighbours(
     assert infill.fill(response, masked, "never ever<|filled|> .") == "Okay never ever. you."
 
 
+def test_a_response_does_not_begin_with_a_mark_and_a_fill_has_one_at_a_time() -> None:
+    assert infill.fill("Well, go on.", ((0, 4), (6, 8)), "!<|filled|> please!: sit") == "please! sit on."
+    assert infill.fill("Well, go.", ((0, 4), (6, 8)), "!<|filled|> ?") is None
+
+
 def test_doubled_words_are_said_once() -> None:
     assert infill.without_doubled("The the cat sat sat sat on no notes, I I'm so so.") == (
         "The cat sat on no notes, I I'm so."

@@ -19,6 +19,7 @@ LAST = 4
 MARKS = ".,;:!?"
 
 _BEFORE_MARK = re.compile(r"(?<=\w)\s+(?=[.,;:!?])")
+_MARKS = re.compile(r"([!?,;:])\s*[.,;:!?]+")
 _DOUBLED = re.compile(r"\b(\w+(?:['\u2019]\w+)*)(?:\s+\1(?!['\u2019\w]))+", re.IGNORECASE)
 
 
@@ -59,13 +60,13 @@ def fill(response: str, masked: Sequence[Span], written: str) -> str | None:
     Returns:
         Nothing when a blank got nothing, or more or fewer were filled than there are.
     """
-    fills = [_BEFORE_MARK.sub("", " ".join(part.split())) for part in written.split(END)]
+    fills = [_MARKS.sub(r"\1", _BEFORE_MARK.sub("", " ".join(part.split()))) for part in written.split(END)]
     if len(fills) != len(masked) or not all(fills):
         return None
     text, *behind = masking.kept(response, masked)
     for filled, piece in zip(fills, behind, strict=True):
         text = beside(beside(text, filled), piece)
-    return without_doubled(" ".join(text.split()))
+    return without_doubled(" ".join(text.split())).lstrip(f"{MARKS} ") or None
 
 
 def beside(before: str, behind: str) -> str:
