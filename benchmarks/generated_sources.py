@@ -1,11 +1,12 @@
 """Contexts a second of mask-and-fill and key-sem, their fit and their generation apart, beside plain `generate`.
 
-The fit is timed on a few examples and given in examples a second. The peer is `generate` of transformers on the
-fitted model, on the same prompts in the order given, without sorting; each row stops at its last end token.
+The fit is timed on a few examples and given in examples a second; what writes is fitted by default, now or, where the
+cache has it, before. The peer is `generate` of transformers on the fitted model, on the same prompts in the order
+given, without sorting; each row stops at its last end token.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -50,12 +51,11 @@ def main() -> None:
     }
     contenders: dict[str, Any] = {}
     for name, source in sources.items():
-        source.fitting = device.fit(5e-5, 1, options.fit_examples)
         list(source.propose(pool[:1], COUNT))
         asked = [_asked(name, source, part) for part in parts]
         drawn = (1.0, 0.95, 1, 64) if name == "mask-and-fill" else (0.9, 0.9, 5, 40)
         how = Drawing(_end(name), *drawn, rows=device.rows)
-        contenders[f"{name}: fit, examples/s"] = lambda _, source=source: _fit(source)
+        contenders[f"{name}: fit, examples/s"] = lambda _, source=source: _fit(source, options.fit_examples)
         contenders[f"{name}: contexts/s"] = lambda n, source=source: _propose(source, parts[n])
         contenders[f"{name}: sampling alone, texts/s"] = lambda n, s=source, a=asked, h=how: _sample(s, a[n], h)
         contenders[f"{name}: generate, texts/s"] = lambda n, s=source, a=asked, h=how: _generate(s, a[n], h)
@@ -71,7 +71,8 @@ def main() -> None:
         f"rounds, medians; {COUNT} responses; "
         f"mask-and-fill with {options.versions} versions and {options.samples} samples, "
         "key-sem with its defaults. Loading and calibration are not timed. Sampling alone and generate: the first "
-        f"{COUNT} prompts of each context, a text each, the model fitted to {options.fit_examples} examples.",
+        f"{COUNT} prompts of each context, a text each. What writes is fitted to "
+        f"{sources['key-sem'].writer.job.fit.examples:,} examples; the timed fit is of {options.fit_examples}.",
         "torch",
         "transformers",
     )
@@ -90,13 +91,14 @@ def _asked(name: str, source: Any, part: list[Dialogue]) -> list[Asked]:
     return [Asked(each.prompt, each.seeds[:1], each.ends) for each in tasks]
 
 
-def _fit(source: Any) -> Round:
+def _fit(source: Any, number: int) -> Round:
     job = source.writer.job
+    settings = replace(job.fit, examples=number)
     lm = causal.load(job.base, source.writer.device.name, "float32")
     causal.add_tokens(lm, job.tokens)
-    examples = chosen(job.examples(), job.fit)
+    examples = chosen(job.examples(), settings)
     started = time.perf_counter()
-    fit(lm, examples, job.fit, source.writer.device.precision, lambda _: None)
+    fit(lm, examples, settings, source.writer.device.precision, lambda _: None)
     return Round(len(examples), time.perf_counter() - started)
 
 

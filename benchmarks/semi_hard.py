@@ -5,7 +5,7 @@
 
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -26,6 +26,7 @@ QUERIES, DIMENSIONS = 512, 384
 def main() -> None:
     """Measure and print."""
     parser = common.arguments(__doc__, limit=1024, rounds=1)
+    parser.add_argument("--alone", action="store_true", help="only the default precision, without the peer")
     parser.add_argument("--vectors", type=int, metavar="N", help="measure memory on this many made vectors")
     options = parser.parse_args()
     if options.vectors:
@@ -33,12 +34,13 @@ def main() -> None:
     common.quiet()
     chosen = common.sample(common.dialogues(options.data, "data_positives.json"), options.limit)
     texts = list(dict.fromkeys(text for item in chosen for text in item.positives))
-    peer = _peer()
-    contenders = {
-        "pneg, default precision": lambda _: _pneg(chosen, "auto"),
-        "pneg, float32": lambda _: _pneg(chosen, "float32"),
-        "SentenceTransformer.encode": lambda _: _encode(peer, texts),
+    contenders: dict[str, Callable[[int], tuple[float, float]]] = {
+        "pneg, default precision": lambda _: _pneg(chosen, "auto")
     }
+    if not options.alone:
+        peer = _peer()
+        contenders["pneg, float32"] = lambda _: _pneg(chosen, "float32")
+        contenders["SentenceTransformer.encode"] = lambda _: _encode(peer, texts)
     found = common.interleaved(contenders, options.rounds)
     rows = [["", "texts/s", "embedding, s", "searching, s", "search / embedding"]]
     for name, values in found.items():

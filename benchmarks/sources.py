@@ -1,6 +1,7 @@
 """What the sources of negatives give: length, word overlap with the context, similarity, share missing, and samples.
 
-Random, BM25 and semi-hard are made here; a file with negatives of other sources may be given for each.
+Random, BM25 and semi-hard are made here. Files with negatives of other sources may be given: each of their rows is of
+the contexts that the file has, and says of how many.
 """
 
 import argparse
@@ -15,7 +16,8 @@ from pneg.negatives import BM25, NegativeSource, Random, SemiHard
 from pneg.negatives.embeddings import Embeddings
 
 COUNT = 5
-Negatives = Mapping[str, list[tuple[str, ...]]]
+Found = list[tuple[str, ...] | None]
+"""A source's negatives for each context; None where it was not asked."""
 
 
 def main() -> None:
@@ -37,15 +39,17 @@ def main() -> None:
     every = common.dialogues(options.data, "data_positives.json")
     chosen = every[: options.limit]
     embeddings = Embeddings()
-    negatives: dict[str, list[tuple[str, ...]]] = {"positives": [item.positives for item in chosen]}
+    negatives: dict[str, Found] = {"positives": [item.positives for item in chosen]}
     for source in _sources(every, embeddings, options.seed, options.without.split(",")):
         negatives[source.name] = list(source.propose(chosen, COUNT))
         print(f"{source.name}: {dict(source.counts)}")
     for file in options.files:
         negatives |= _read(file, chosen)
     _table(chosen, negatives, embeddings)
-    for item in common.sample(list(range(len(chosen))), options.samples):
-        print("\n" + "\n".join(_shown(chosen[item], {name: found[item] for name, found in negatives.items()})))
+    shared = [number for number in range(len(chosen)) if None not in [found[number] for found in negatives.values()]]
+    for number in common.sample(shared, options.samples) if shared else ():
+        print()
+        print(*_shown(chosen[number], {name: found[number] or () for name, found in negatives.items()}), sep="\n")
 
 
 def _sources(
@@ -59,24 +63,26 @@ def _sources(
         yield SemiHard(every, embeddings=embeddings)
 
 
-def _read(file: str, chosen: list[Dialogue]) -> Negatives:
-    """The negatives in a file, by source; none for a dialogue that it lacks."""
+def _read(file: str, chosen: list[Dialogue]) -> dict[str, Found]:
+    """The negatives in a file, by source; None for a dialogue that it lacks."""
     by_id = {item.id: item for item in corpora.read(file)}
     names = dict.fromkeys(name for item in by_id.values() for name in item.negatives)
+    held = [by_id.get(item.id) for item in chosen]
     return {
-        name: [tuple(by_id[item.id].negatives.get(name, ())[:COUNT]) if item.id in by_id else () for item in chosen]
+        name: [None if item is None else tuple(item.negatives.get(name, ())[:COUNT]) for item in held]
         for name in names
     }
 
 
-def _table(chosen: list[Dialogue], negatives: Negatives, embeddings: Embeddings) -> None:
+def _table(chosen: list[Dialogue], negatives: Mapping[str, Found], embeddings: Embeddings) -> None:
     first = embeddings.of([item.positives[0] for item in chosen])
     contexts = [set(_words(" ".join(item.context))) for item in chosen]
-    rows = [["", "words", "overlap", "to the first positive", "to the context", "missing"]]
+    rows = [["", "contexts", "words", "overlap", "to the first positive", "to the context", "missing"]]
     asked = embeddings.of([" ".join(item.context) for item in chosen])
     for name, found in negatives.items():
-        texts = [text for responses in found for text in responses]
-        owners = np.repeat(np.arange(len(found)), [len(responses) for responses in found])
+        asked_for = sum(responses is not None for responses in found)
+        texts = [text for responses in found for text in responses or ()]
+        owners = np.repeat(np.arange(len(found)), [len(responses or ()) for responses in found])
         if not texts:
             continue
         overlaps = [_overlap(text, contexts[owner]) for text, owner in zip(texts, owners, strict=True)]
@@ -89,10 +95,11 @@ def _table(chosen: list[Dialogue], negatives: Negatives, embeddings: Embeddings)
                     for text, n in zip(texts, owners, strict=True)
                 ]
             ]
-        missing = 1 - len(texts) / (COUNT * len(found))
+        missing = 1 - len(texts) / (COUNT * asked_for)
         rows.append(
             [
                 name,
+                f"{asked_for:,}",
                 f"{np.mean([len(text.split()) for text in texts]):.1f}",
                 f"{np.mean(overlaps):.3f}",
                 f"{similar.mean():.3f}",
@@ -102,10 +109,10 @@ def _table(chosen: list[Dialogue], negatives: Negatives, embeddings: Embeddings)
         )
     common.show(
         rows,
-        f"{len(chosen)} contexts. Words: mean length, split at spaces. Overlap: the share of a response's distinct "
-        "words (lower case, no punctuation at their ends) that the context has. Similarity: cosine of minilm-l6 "
-        f"embeddings ({embeddings.precision}) with the first positive and with the context. Missing: of {COUNT} a "
-        "context.",
+        "Contexts: that the source was asked for. Words: mean length, split at spaces. Overlap: the share of a "
+        "response's distinct words (lower case, no punctuation at their ends) that the context has. Similarity: "
+        f"cosine of minilm-l6 embeddings ({embeddings.precision}) with the first positive and with the context. "
+        f"Missing: of {COUNT} a context; mask-and-fill fills up what it misses with random responses.",
         "sentence-transformers", "bm25s",
     )  # fmt: skip
 

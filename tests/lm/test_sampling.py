@@ -117,6 +117,15 @@ def test_a_row_stops_behind_its_last_end_token_and_no_other_added_token_is_writt
     assert {completion.cut for completions in found for completion in completions} == {False, True}
 
 
+def test_no_line_break_is_written(lm: causal.Causal) -> None:
+    assert [lm.tokenizer.decode([number]).count("\n") for number in lm.line_breaks()].count(0) == 0
+    assert lm.line_breaks()
+    asked = [Asked((Part("Hi."),), tuple(range(300)))]
+    [completions] = sample(lm, asked, Drawing("<|end|>", temperature=1e4, max_tokens=20))
+    assert not any("\n" in completion.text for completion in completions)
+    assert len("".join(completion.text for completion in completions)) > 5000, "of all other tokens"
+
+
 def test_no_end_comes_before_the_fewest_tokens_and_none_after_the_most(talks_little: causal.Causal) -> None:
     how = Drawing("<|end|>", min_tokens=5, max_tokens=9)
     [completions] = sample(talks_little, [Asked((Part("Hi."),), tuple(range(60)))], how)

@@ -43,15 +43,14 @@ def _fitted(command: options.Decorator) -> options.Decorator:
     type=click.IntRange(1),
     default=32,
     show_default=True,
-    help="Masked versions a context that may be filled; on a processor 8 take a quarter of the time.",
+    help="Masked versions a context that may be filled, those with few blanks first.",
 )
 @click.option(
     "--samples",
     type=click.IntRange(1),
     default=5,
     show_default=True,
-    help="Fills of each version; on a processor lower it to 2 with the versions. Fewer of either leave more to be "
-    "filled up with random responses, which is counted.",
+    help="Fills of each version. With 2 it takes about half the time, and more is filled up with random responses.",
 )
 @click.option("--scorer", metavar="NAME", help="Refuses unlikely texts.  [default: the model before its fit]")
 def mask_and_fill(source: str, versions: int, samples: int, scorer: str | None, **common: Any) -> None:

@@ -28,7 +28,7 @@ fit_examples = click.option(
     "--fit-examples",
     type=click.IntRange(0),
     metavar="N",
-    help="Fit to N examples drawn from the corpus, 0 to all.  [default: 1500 on a processor, some 7 minutes on two "
+    help="Fit to N examples drawn from the corpus, 0 to all.  [default: 640 on a processor, some 3 minutes on two "
     "idle cores; 200000 on a GPU]",
 )
 skip_bad = click.option("--skip-bad", is_flag=True, help="Write bad lines aside and go on.")

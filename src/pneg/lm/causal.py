@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,10 @@ class Causal:
         """The number of a token that stands in the vocabulary as it is."""
         return int(self.tokenizer.convert_tokens_to_ids(token))
 
+    def line_breaks(self) -> list[int]:
+        """The numbers of the tokens that hold a line break, as byte-level and SentencePiece vocabularies write it."""
+        return _line_breaks(self.tokenizer)
+
     def encode(self, prompts: Sequence[Prompt], room: int) -> list[tuple[list[int], list[bool]]]:
         """Token numbers of each prompt and whether each is learned; at most `room`, where a part may be shortened."""
         texts = [part.text for prompt in prompts for part in prompt]
@@ -61,6 +66,12 @@ class Causal:
         found = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)
         tokens = iter(found["input_ids"])
         return [_joined([(part, next(tokens)) for part in prompt], room) for prompt in prompts]
+
+
+@lru_cache(maxsize=8)
+def _line_breaks(tokenizer: Any) -> list[int]:
+    marks = ("\u010a", "\n", "<0x0A>")
+    return [number for token, number in tokenizer.get_vocab().items() if any(mark in token for mark in marks)]
 
 
 def _joined(parts: list[tuple[Part, list[int]]], room: int) -> tuple[list[int], list[bool]]:

@@ -1,11 +1,17 @@
 """How likely a causal language model holds texts to be."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from pneg.lm.causal import Causal, Part
 
+if TYPE_CHECKING:
+    import torch
+
 TOKENS = 1024
-"""Tokens that go through the model at a time: each takes a row of the vocabulary's length."""
+"""Tokens that go through the model at a time."""
+LOGITS = {"cpu": 64}
+"""Of how many of them the vocabulary's logits are made at a time: more than so many leave a processor's cache."""
 
 
 def log_probabilities(lm: Causal, texts: Sequence[str], max_length: int = 256) -> list[float]:
@@ -30,11 +36,25 @@ def log_probabilities(lm: Causal, texts: Sequence[str], max_length: int = 256) -
             lengths = torch.tensor([len(rows[n]) for n in batch])
             known = torch.arange(tokens.shape[1])[None] < lengths[:, None]
             tokens, known = tokens.to(lm.device), known.to(lm.device)
-            logits = lm.model(input_ids=tokens, attention_mask=known.long()).logits[:, :-1].float()
-            of_next = torch.log_softmax(logits, -1).gather(2, tokens[:, 1:, None])[..., 0]
-            for number, total in zip(batch, (of_next * known[:, 1:]).sum(1).tolist(), strict=True):
+            hidden = lm.model.base_model(input_ids=tokens, attention_mask=known.long()).last_hidden_state[:, :-1]
+            scored = known[:, 1:]
+            of_next = torch.zeros(scored.shape, device=lm.device)
+            of_next[scored] = _of_next(lm, hidden[scored], tokens[:, 1:][scored])
+            for number, total in zip(batch, of_next.sum(1).tolist(), strict=True):
                 found[number] = total
     return found
+
+
+def _of_next(lm: Causal, hidden: "torch.Tensor", tokens: "torch.Tensor") -> "torch.Tensor":
+    """The log-probability of each token behind the hidden state it stands beside."""
+    import torch
+
+    at_once = LOGITS.get(lm.device.type, TOKENS)
+    head = lm.model.get_output_embeddings()
+    found = [hidden.new_zeros(0, dtype=torch.float32)]
+    for some, of_next in zip(torch.split(hidden, at_once), torch.split(tokens, at_once), strict=True):
+        found.append(-torch.nn.functional.cross_entropy(head(some).float(), of_next, reduction="none"))
+    return torch.cat(found)
 
 
 def _begin(lm: Causal) -> int:

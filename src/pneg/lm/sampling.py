@@ -27,6 +27,8 @@ TRIES = 8
 """Draws from all tokens until one lies within `top_p`; the likeliest is taken where none did."""
 ALIKE = 16
 """Tokens that prompts must begin alike with for their beginning to be read once."""
+DRAWN = {"cpu": 16}
+"""Texts whose tokens are drawn at a time: so many rows of a vocabulary stay in a processor's cache."""
 FULL = 0.75
 """No more texts are begun while more than this share of the rows is in work."""
 
@@ -73,7 +75,7 @@ def sample(lm: Causal, asked: Sequence[Asked], how: Drawing) -> list[tuple[Compl
 
     Returns:
         For each prompt its completions in the order of the seeds, the last end token left off. No token that was
-        added to the vocabulary is written but the end token.
+        added to the vocabulary is written but the end token, and none that holds a line break: a text is one line.
     """
     import torch
 
@@ -153,7 +155,9 @@ class _Table:
         self.cache = Slots(lm.model.config, how.rows, lm.model.dtype, lm.device)
         self.budget = READ_AT_ONCE.get(lm.device.type, READ_AT_ONCE["cpu"])
         self.end = lm.number(how.end)
-        self.barred = [number for number in lm.tokenizer.added_tokens_decoder if number != self.end]
+        self.barred = [
+            number for number in (*lm.tokenizer.added_tokens_decoder, *lm.line_breaks()) if number != self.end
+        ]
         self.texts: list[_Text] = []
         self.numbers = np.zeros((how.rows, how.max_tokens, TRIES), dtype=np.float32)
 
@@ -253,14 +257,17 @@ class _Table:
         import torch
 
         texts = self.texts[rows]
-        logits = logits.float()
-        logits[:, self.barred] = -torch.inf
         written = np.array([len(text.written) for text in texts])
-        young = [place for place, text in enumerate(texts) if text.since < self.how.min_tokens]
-        logits[young, self.end] = -torch.inf
+        young = torch.tensor([text.since < self.how.min_tokens for text in texts], device=logits.device)
         numbers = torch.from_numpy(self.numbers[rows][np.arange(len(texts)), written]).to(logits.device)
-        tokens = draw(torch.softmax(logits.div_(self.how.temperature), dim=-1), numbers, self.how.top_p)
-        for text, token in zip(texts, tokens.tolist(), strict=True):
+        at_once = DRAWN.get(logits.device.type, len(texts))
+        found = []
+        for some, new, tries in zip(*[torch.split(of, at_once) for of in (logits, young, numbers)], strict=True):
+            some = some.float()
+            some[:, self.barred] = -torch.inf
+            some[new, self.end] = -torch.inf
+            found.append(draw(torch.softmax(some.div_(self.how.temperature), dim=-1), tries, self.how.top_p))
+        for text, token in zip(texts, torch.cat(found).tolist(), strict=True):
             text.written.append(token)
             text.since += 1
             if token == self.end:
@@ -318,6 +325,5 @@ def draw(probabilities: "torch.Tensor", numbers: "torch.Tensor", top_p: float) -
 
 def _likelier(probabilities: "torch.Tensor", own: "torch.Tensor") -> "torch.Tensor":
     """The mass of the tokens that are likelier than the one of probability `own`, for each row."""
-    import torch
-
-    return torch.where(probabilities > own, probabilities, 0.0).sum(-1)
+    # a product, where a choice would do: that takes three times as long on a processor
+    return ((probabilities > own) * probabilities).sum(-1)

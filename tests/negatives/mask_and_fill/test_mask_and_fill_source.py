@@ -77,6 +77,15 @@ def test_filling_stops_once_the_choice_cannot_change(monkeypatch: pytest.MonkeyP
     assert some < len(asked) <= 3 * 32
 
 
+def test_versions_with_few_blanks_are_filled_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = scripted(monkeypatch, lambda *_: Completion(""))
+    list(MaskAndFill(POOL, "tiny", device=CPU).propose(POOL[:1], 5))
+    blanks = [each.ends for each in asked]
+    assert len(blanks) == 32
+    assert blanks == sorted(blanks)
+    assert len(set(blanks)) > 1
+
+
 def test_what_is_refused_is_counted_and_random_responses_fill_up(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [
         Completion(" unfinished", cut=True),

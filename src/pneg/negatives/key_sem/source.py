@@ -15,7 +15,7 @@ from pneg.lm.sampling import Asked, Drawing
 from pneg.negatives.base import TOO_FEW, Refusals, draws
 from pneg.negatives.key_sem.keyphrases import EXTRACTORS, Extract, keywords
 from pneg.negatives.key_sem.near_words import NearWords
-from pneg.negatives.written import Device, Writer, digest, windows
+from pneg.negatives.written import Device, Writer, digest, in_order
 from pneg.negatives.wrong_context import TAG, WrongContexts, script
 
 KEYWORDS, RESPOND, END = "<|keywords|>", "<|respond|>", "<|said|>"
@@ -67,6 +67,7 @@ class _Work:
     generator: Generator
     refusals: Refusals
     chosen: list[str] = field(default_factory=list)
+    attempts: int = 0
 
 
 @dataclass
@@ -115,9 +116,8 @@ class KeySem:
     def writer(self) -> Writer:
         """The keyword model."""
         device = self.device or Device.best()
-        fitting = self.fitting or device.fit(
-            self.learning_rate or 6.25e-5, self.epochs or (1 if device.small else 3), self.examples
-        )
+        epochs = self.epochs or (1 if device.small else 3)
+        fitting = self.fitting or device.fit(6.25e-5, self.learning_rate, epochs, self.examples)
         job = Job(
             self.name,
             self.model or causal.preferred(),
@@ -140,21 +140,25 @@ class KeySem:
             DataError: when the corpus has no other context.
             ModelError: when the model cannot be had.
         """
-        for some in windows(enumerate(dialogues, self.first), self.writer.device.ahead):
-            works = [self._plan(position, dialogue) for position, dialogue in some]
-            for _ in range(self.attempts):
-                if remaining := [work for work in works if len(work.chosen) < count]:
-                    self._write(remaining, count)
-            for work in works:
-                if len(work.chosen) < count:
-                    self.counts[TOO_FEW] += count - len(work.chosen)
-                yield tuple(work.chosen)
+        works = in_order(
+            enumerate(dialogues, self.first),
+            lambda some: [self._plan(position, dialogue) for position, dialogue in some],
+            lambda work: len(work.chosen) >= count or work.attempts >= self.attempts,
+            lambda remaining: self._write(remaining, count),
+            self.writer.device.ahead,
+        )
+        for work in works:
+            if len(work.chosen) < count:
+                self.counts[TOO_FEW] += count - len(work.chosen)
+            yield tuple(work.chosen)
 
     def _plan(self, position: int, dialogue: Dialogue) -> _Work:
         phrases = keywords("\n".join(dialogue.context), MOST, self.extract)
         return _Work(dialogue, phrases, draws(self.seed, self.name, position), Refusals.of(dialogue))
 
     def _write(self, works: Sequence[_Work], count: int) -> None:
+        for work in works:
+            work.attempts += 1
         owners = [work for work in works for _ in range(count - len(work.chosen))]
         asked = [self._asked(work) for work in owners]
         for work, [completion] in zip(owners, _written(self.writer.lm, asked, self.writer.device.rows), strict=True):

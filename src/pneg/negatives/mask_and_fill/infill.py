@@ -16,7 +16,10 @@ TOKENS = {BLANK: " ___", INFILL: " Missing words:", END: "\n"}
 """The tokens added, and the words whose embeddings they begin with."""
 LAST = 4
 """Turns of the context that are read."""
+MARKS = ".,;:!?"
 
+_BEFORE_MARK = re.compile(r"(?<=\w)\s+(?=[.,;:!?])")
+_MARKS = re.compile(r"([!?,;:])\s*[.,;:!?]+")
 _DOUBLED = re.compile(r"\b(\w+(?:['\u2019]\w+)*)(?:\s+\1(?!['\u2019\w]))+", re.IGNORECASE)
 
 
@@ -57,10 +60,29 @@ def fill(response: str, masked: Sequence[Span], written: str) -> str | None:
     Returns:
         Nothing when a blank got nothing, or more or fewer were filled than there are.
     """
-    fills = [" ".join(part.split()) for part in written.split(END)]
+    fills = [_MARKS.sub(r"\1", _BEFORE_MARK.sub("", " ".join(part.split()))) for part in written.split(END)]
     if len(fills) != len(masked) or not all(fills):
         return None
-    return without_doubled(" ".join(masking.replaced(response, masked, fills).split()))
+    text, *behind = masking.kept(response, masked)
+    for filled, piece in zip(fills, behind, strict=True):
+        text = beside(beside(text, filled), piece)
+    return without_doubled(" ".join(text.split())).lstrip(f"{MARKS} ") or None
+
+
+def beside(before: str, behind: str) -> str:
+    """Two pieces of a text as they are written one behind the other.
+
+    What fills a blank is written without its neighbours' spaces, and a fill of words may stand where a mark was. So
+    words get a space between them, a mark none before it, and of several marks in a row the first stays.
+    """
+    marks = tuple(MARKS)
+    if behind.lstrip().startswith(marks):
+        once = before.rstrip().endswith(marks)
+        behind = f" {behind.lstrip(MARKS + ' ')}" if once else behind.lstrip()
+        before = before.rstrip()
+    words = before[-1:].isalnum() and behind[:1].isalnum()
+    behind_mark = before.endswith(marks) and behind[:1].isalpha()
+    return f"{before} {behind}" if words or behind_mark else before + behind
 
 
 def without_doubled(text: str) -> str:

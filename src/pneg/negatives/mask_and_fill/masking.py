@@ -93,7 +93,12 @@ def _left(text: str, masked: Sequence[Span]) -> list[Span]:
     return list(zip(ends, starts, strict=True))
 
 
+def kept(text: str, masked: Sequence[Span]) -> list[str]:
+    """What is before, between and behind the masked stretches, one more than there are."""
+    return [text[start:end] for start, end in _left(text, masked)]
+
+
 def replaced(text: str, masked: Sequence[Span], by: Sequence[str]) -> str:
     """The text with other words in the place of what is masked."""
-    pieces = [text[start:end] for start, end in _left(text, masked)]
+    pieces = kept(text, masked)
     return pieces[0] + "".join(word + piece for word, piece in zip(by, pieces[1:], strict=True))

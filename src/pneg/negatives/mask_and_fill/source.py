@@ -18,7 +18,7 @@ from pneg.negatives.mask_and_fill.masking import Span
 from pneg.negatives.mask_and_fill.thresholds import Thresholds
 from pneg.negatives.mask_and_fill.utterances import MOST, long_enough, utterances
 from pneg.negatives.random import Random
-from pneg.negatives.written import Device, Writer, digest, windows
+from pneg.negatives.written import Device, Writer, digest, in_order
 from pneg.negatives.wrong_context import TAG, WrongContexts
 
 VERSIONS_AN_UTTERANCE = 4
@@ -59,6 +59,7 @@ class MaskAndFill:
 
     The first responses of the first round of the diverse choice do not depend on those behind them, so a context
     is filled in waves of 8 masked versions until they are known: what is chosen is the same as if all were filled.
+    Versions with few blanks are filled first: of those with one blank an eighth is good, of those with five none.
 
     Each version is filled in a wrong context of its own. Sixteen dialogues in a row draw the same ones, so that the
     model reads each once for all of them.
@@ -66,8 +67,8 @@ class MaskAndFill:
     Args:
         pool: the corpus; the model is fitted to its positives, responses and wrong contexts come from it.
         model: to be fitted, as for `pneg.models.causal_folder`; by default `gpt2`, else `smollm2-135m`.
-        versions: masked versions of a context's utterances that may be filled. On a processor 8 do.
-        samples: of each. On a processor 2 do.
+        versions: masked versions of a context's utterances that may be filled.
+        samples: of each. With 2 a context takes about half the time, and more responses are filled up.
         kept: responses a context, at most; what is missing of the count then is drawn at random.
         training_versions: of each response, that the model is fitted to.
         fitting: how the model is fitted; by default `Device.fit`, of which the next three may be said otherwise.
@@ -115,7 +116,7 @@ class MaskAndFill:
     def writer(self) -> Writer:
         """The infilling model."""
         device = self.device or Device.best()
-        fitting = self.fitting or device.fit(self.learning_rate or 5e-5, self.epochs or 1, self.examples)
+        fitting = self.fitting or device.fit(5e-5, self.learning_rate, self.epochs, self.examples)
         job = Job(
             self.name,
             self.model or causal.preferred(),
@@ -153,13 +154,15 @@ class MaskAndFill:
             DataError: when the corpus has no other context.
             ModelError: when a model cannot be had.
         """
-        for some in windows(enumerate(dialogues, self.first), self.writer.device.ahead):
-            works = self._plans(some)
-            remaining = works if count else []
-            while remaining := [work for work in remaining if work.tasks and not self._settled(work, count)]:
-                self._wave(remaining)
-            for work in works:
-                yield self._chosen(work, count)
+        works = in_order(
+            enumerate(dialogues, self.first),
+            self._plans,
+            lambda work: not (count and work.tasks) or self._settled(work, count),
+            self._wave,
+            self.writer.device.ahead,
+        )
+        for work in works:
+            yield self._chosen(work, count)
 
     def _plans(self, some: Sequence[tuple[int, Dialogue]]) -> list[_Work]:
         retrieved = self.retriever.propose([dialogue for _, dialogue in some], MOST)
@@ -176,9 +179,10 @@ class MaskAndFill:
             for spans in masking.versions(response, masking.GENERATION, generator, VERSIONS_AN_UTTERANCE, pure=False)
         ]
         generator.shuffle(masked)
+        few_blanks_first = sorted(masked[: self.versions], key=lambda version: len(version[1]))
         shared = draws(self.seed, f"{self.name} wrong contexts", position // NEIGHBOURS)
         found = []
-        for response, spans in masked[: self.versions]:
+        for response, spans in few_blanks_first:
             prompt = infill.prompt(self.wrong.draw(dialogue, shared), response, spans)
             seeds = tuple(generator.getrandbits(63) for _ in range(self.samples))
             found.append(_Task(response, spans, Asked(prompt, seeds, ends=len(spans))))
