@@ -27,6 +27,7 @@ from pneg.dialogue import Dialogue
 from pneg.lm import Ledger, Metered, OpenAICompatible, Paced, Price, Recorded, Request, Run, Sampling
 from pneg.lm.base import LanguageModel
 from pneg.lm.client import body, encoded, quick_loop
+from pneg.lm.garbage import seldom_looked_for
 from pneg.negatives import add
 from pneg.negatives.journal import Journal
 from pneg.negatives.prompted import Prompted, prompt
@@ -280,6 +281,7 @@ def _job(url: str, most: int, dialogues: list[Dialogue], examples: list[Dialogue
     with (
         tempfile.TemporaryDirectory() as folder,
         Ledger(Path(folder) / "ledger.sqlite", Run({})) as ledger,
+        seldom_looked_for(),
     ):
         journal = Journal(Path(folder) / "out.jsonl", {})
         client: LanguageModel = OpenAICompatible(url, "m", key="k", concurrency=most)

@@ -55,6 +55,8 @@ PATIENCE = 10.0
 """Seconds to wait for another process that is writing."""
 AT_ONCE = 1024
 """Rows a transaction holds at most."""
+IN_WORK = 1024
+"""Requests whose hashes are remembered."""
 TOGETHER = (64, 8, 1)
 """Rows a statement writes: with each one the writer lets go of the interpreter, and has to wait for it again."""
 PLACES = f"(?{', ?' * COLUMNS.count(',')})"
@@ -290,8 +292,9 @@ class Recorded:
         self.lm, self.name, self.concurrency = lm, lm.name, lm.concurrency
         self.ledger, self.form, self.replayed = ledger, form, 0
         self._who = f"{json.dumps(form)}, {json.dumps(self.name)}"
+        self.key = lru_cache(IN_WORK)(self._key)  # asked for twice: when a request is sent, when it is judged
 
-    def key(self, request: Request) -> bytes:
+    def _key(self, request: Request) -> bytes:
         """The SHA-256 of all that decides what is answered, as JSON; the sample number is the request's seed."""
         prompt, schema = encode_basestring_ascii(request.prompt), encode_basestring_ascii(request.schema)
         asked = f"[{self._who}, {prompt}, {schema}, {request.seed}, {_sampling(request.sampling)}]"
