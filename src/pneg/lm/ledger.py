@@ -9,7 +9,7 @@ import time
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -88,6 +88,8 @@ class _Verdict:
 
 _Job = _Row | _Verdict
 _Item = TypeVar("_Item")
+Find = Callable[[Request], tuple[Completion, str] | None]
+"""Gives the answer to a request, and why it was refused if it was; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +164,7 @@ class Ledger:
         if place == len(self._there) or self._there[place] != beginning:
             return None
         with explained(self.path):
-            row = self._reader.execute(f"SELECT {ANSWER}, refused FROM requests WHERE hash = ?", (key,)).fetchone()
-        return row and (Completion(row[0], bool(row[1]), *row[2:7]), row[7])
+            return _found(self._reader, key)
 
     def spent(self) -> Decimal:
         """Dollars that all runs in it have cost, each at the prices of its time."""
@@ -234,6 +235,30 @@ class Ledger:
                 loop.call_soon_threadsafe(_tell, written, self._failed)
 
 
+def _found(connection: sqlite3.Connection, key: bytes) -> tuple[Completion, str] | None:
+    row = connection.execute(f"SELECT {ANSWER}, refused FROM requests WHERE hash = ?", (key,)).fetchone()
+    return row and (Completion(row[0], bool(row[1]), *row[2:7]), row[7])
+
+
+@contextmanager
+def answers(path: Path, lm: LanguageModel, form: str = "") -> Iterator[Find]:
+    """Looks up what a ledger has, and leaves it as it is; where there is no such file nothing is found.
+
+    Args:
+        path: of the ledger.
+        lm: was asked.
+        form: as `Recorded` was given it.
+
+    Raises:
+        LedgerError: as `Ledger`.
+    """
+    if not path.is_file():
+        yield lambda _: None
+        return
+    with explained(path), closing(opened(path)) as connection:
+        yield lambda request: _found(connection, _hash(_who(form, lm), request))
+
+
 def _grouped(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
     """The items in order, in groups as large as `TOGETHER` has them."""
     start = 0
@@ -291,14 +316,11 @@ class Recorded:
     def __init__(self, lm: LanguageModel, ledger: Ledger, form: str = "") -> None:
         self.lm, self.name, self.concurrency = lm, lm.name, lm.concurrency
         self.ledger, self.form, self.replayed = ledger, form, 0
-        self._who = f"{json.dumps(form)}, {json.dumps(self.name)}"
+        self._who = _who(form, lm)
         self.key = lru_cache(IN_WORK)(self._key)  # asked for twice: when a request is sent, when it is judged
 
     def _key(self, request: Request) -> bytes:
-        """The SHA-256 of all that decides what is answered, as JSON; the sample number is the request's seed."""
-        prompt, schema = encode_basestring_ascii(request.prompt), encode_basestring_ascii(request.schema)
-        asked = f"[{self._who}, {prompt}, {schema}, {request.seed}, {_sampling(request.sampling)}]"
-        return hashlib.sha256(asked.encode()).digest()
+        return _hash(self._who, request)
 
     def judge(self, request: Request, faults: Sequence[str]) -> None:
         """Note why responses in the answer to a request were refused."""
@@ -336,6 +358,18 @@ class Recorded:
             completion = replace(completion, text=completion.text.encode(errors="replace").decode())
         await self.ledger.record(key, request, completion, time.perf_counter() - started)
         return completion
+
+
+def _who(form: str, lm: LanguageModel) -> str:
+    """Who answers, as it stands in a list's JSON."""
+    return f"{json.dumps(form)}, {json.dumps(lm.name)}"
+
+
+def _hash(who: str, request: Request) -> bytes:
+    """The SHA-256 of all that decides what is answered, as JSON; the sample number is the request's seed."""
+    prompt, schema = encode_basestring_ascii(request.prompt), encode_basestring_ascii(request.schema)
+    asked = f"[{who}, {prompt}, {schema}, {request.seed}, {_sampling(request.sampling)}]"
+    return hashlib.sha256(asked.encode()).digest()
 
 
 @lru_cache
