@@ -128,7 +128,12 @@ class Bare(asyncio.Protocol):
 def main() -> None:
     """Measure and print."""
     parser = common.arguments(__doc__, limit=160, rounds=3)
-    parser.add_argument("--contexts", type=int, default=20_000, help="for memory (default: %(default)s)")
+    parser.add_argument(
+        "--contexts",
+        type=int,
+        default=40_000,
+        help="for memory; caches fill in the first 10,000 (default: %(default)s)",
+    )
     options = parser.parse_args()
     dialogues = common.dialogues(options.data, "data_positives.json")
     examples = common.dialogues(None, "dev.json", "starter:demonstrations")

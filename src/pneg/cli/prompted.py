@@ -19,6 +19,7 @@ from pneg.errors import DataError
 
 if TYPE_CHECKING:
     from pneg.lm import LanguageModel
+    from pneg.lm.lasting import Lasting
     from pneg.negatives import Prompted
     from pneg.negatives.journal import Journal
 
@@ -236,14 +237,21 @@ class Shard:
     place: Path = Path()
     name: str = "prompted"
     counts: Counter[str] = field(default_factory=Counter)
+    lm: "Lasting | None" = None
+    """Of a worker: the model that all its parts are written with; a server is connected to for each."""
 
     def of_part(self, first: int, place: Path) -> "Shard":
         """For the dialogues from a position on; the ledger lies beside the part."""
+        from pneg.lm.lasting import Lasting
+
+        if self.lm is None and not self.backend.remote:
+            self.lm = Lasting(self.backend.language_model(place))
         return replace(self, first=first, place=place, counts=Counter())
 
     def propose(self, dialogues: Iterable[Dialogue], count: int) -> Iterator[tuple[str, ...]]:
         """Write as `Prompted` does."""
-        with self.backend.opened(self.backend.language_model(self.place), self.place, self.settings) as asked:
+        lm = self.lm or self.backend.language_model(self.place)
+        with self.backend.opened(lm, self.place, self.settings) as asked:
             written = self.writing(asked.recorded, judged=asked.recorded.judge, first=self.first)
             yield from written.propose(dialogues, count)
         self.counts = written.counts
