@@ -27,6 +27,7 @@ from pneg.dialogue import Dialogue
 from pneg.lm import Ledger, Metered, OpenAICompatible, Paced, Price, Recorded, Request, Run, Sampling
 from pneg.lm.base import LanguageModel
 from pneg.lm.client import body, encoded, quick_loop
+from pneg.lm.garbage import seldom_looked_for
 from pneg.negatives import add
 from pneg.negatives.journal import Journal
 from pneg.negatives.prompted import Prompted, prompt
@@ -127,7 +128,12 @@ class Bare(asyncio.Protocol):
 def main() -> None:
     """Measure and print."""
     parser = common.arguments(__doc__, limit=160, rounds=3)
-    parser.add_argument("--contexts", type=int, default=20_000, help="for memory (default: %(default)s)")
+    parser.add_argument(
+        "--contexts",
+        type=int,
+        default=40_000,
+        help="for memory; caches fill in the first 10,000 (default: %(default)s)",
+    )
     options = parser.parse_args()
     dialogues = common.dialogues(options.data, "data_positives.json")
     examples = common.dialogues(None, "dev.json", "starter:demonstrations")
@@ -280,6 +286,7 @@ def _job(url: str, most: int, dialogues: list[Dialogue], examples: list[Dialogue
     with (
         tempfile.TemporaryDirectory() as folder,
         Ledger(Path(folder) / "ledger.sqlite", Run({})) as ledger,
+        seldom_looked_for(),
     ):
         journal = Journal(Path(folder) / "out.jsonl", {})
         client: LanguageModel = OpenAICompatible(url, "m", key="k", concurrency=most)

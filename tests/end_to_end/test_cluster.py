@@ -1,9 +1,13 @@
 """A source on a local Ray cluster of two machines, one of which dies in the middle of the job."""
 
+import asyncio
 import re
+import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -12,7 +16,9 @@ import pytest
 
 from pneg import Dialogue, corpora, read
 from pneg.errors import BackendError, DataError, PnegError
-from pneg.lm import Request, Scripted
+from pneg.lm import Completion, Ledger, Recorded, Request, Run, Scripted
+from pneg.lm.base import Complete
+from pneg.lm.ledger import merge
 from pneg.negatives import NegativeSource, Prompted, add
 from pneg.negatives.cluster import PART, Cluster
 
@@ -88,6 +94,82 @@ def test_two_machines_write_what_one_does_though_one_of_them_dies(machines: Any,
     assert lost
     assert lost <= {first for first, node in parts if node != mortal}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["begun", "mortal", "out.jsonl"]
+
+
+ENOUGH = 200
+"""Answers in the ledger of a part before its machine dies."""
+
+
+class Paid:
+    """Notes each request that it is sent; on the machine that will die it falls silent after some."""
+
+    name, concurrency = "m", 4
+
+    def __init__(self, home: Path) -> None:
+        self.paid, self.mortal = home / "paid", (home / "mortal").read_text()
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Complete]:
+        here, answered = ray.get_runtime_context().get_node_id(), 0
+        while here != self.mortal and self.mortal not in self.paid.read_text():
+            await asyncio.sleep(0.1)  # lest it does the other's parts, too
+
+        async def complete(request: Request) -> Completion:
+            nonlocal answered
+            with self.paid.open("a") as stream:
+                stream.write(f"{hash_of(request)} {here}\n")
+            while here == self.mortal and answered >= ENOUGH:
+                await asyncio.sleep(60)
+            answered += 1
+            return Completion(answer(request))
+
+        yield complete
+
+
+def hash_of(request: Request) -> str:
+    return Recorded(Scripted([]), None).key(request).hex()  # type: ignore[arg-type]
+
+
+class Kept:
+    """Writes with a ledger beside the part, as `pneg negatives prompted --engine ray` does."""
+
+    name = "prompted"
+
+    def __init__(self, first: int, place: Path) -> None:
+        self.first, self.place = first, place
+        self.counts: Counter[str] = Counter()
+
+    def propose(self, dialogues: Iterable[Dialogue], count: int) -> Iterator[tuple[str, ...]]:
+        with Ledger(self.place.with_name(f"{self.place.name}.ledger.sqlite"), Run({})) as ledger:
+            lm = Recorded(Paid(self.place.parent.parent), ledger)
+            yield from Prompted(lm, E, seed=3, demonstration_sets=2, first=self.first).propose(dialogues, count)
+
+
+def test_what_a_dead_machine_has_paid_for_is_not_paid_for_again(machines: Any, tmp_path: Path) -> None:
+    mortal, paid = machines.mortal.node_id, tmp_path / "paid"
+    (tmp_path / "mortal").write_text(mortal)
+    paid.touch()
+
+    def kill() -> None:
+        while paid.read_text().count(mortal) < ENOUGH + Paid.concurrency:
+            time.sleep(0.1)
+        machines.remove_node(machines.mortal, allow_graceful=False)
+
+    killer = Thread(target=kill, daemon=True)
+    killer.start()
+    out, whole = tmp_path / "out.jsonl", tmp_path / "ledger.sqlite"
+    join = Cluster(
+        out, SETTINGS, Kept, workers=2, finish=lambda folder: merge(whole, sorted(folder.glob("*.sqlite")))
+    )
+    list(join.run(DIALOGUES))
+    killer.join()
+    assert list(read(out)) == list(add(make(0, tmp_path), DIALOGUES))
+    asked = Counter(line.split()[0] for line in paid.read_text().splitlines())
+    again = [request for request, times in asked.items() if times > 1]
+    assert len(again) <= Paid.concurrency  # what was in flight
+    assert max(asked.values()) <= 2
+    with sqlite3.connect(whole) as ledger:
+        assert ledger.execute("SELECT count(*) FROM requests").fetchone() == (len(asked),)
 
 
 def fails_late(first: int, place: Path) -> NegativeSource:

@@ -36,6 +36,8 @@ def test_a_dry_run_spends_nothing_and_leaves_nothing(run: Any, tmp_path: Path) -
     assert (found["contexts"], found["exact_tokens"], found["done_before"]) == (40, False, 0)
     assert found["requests"] == 53  # 40 * 4/3: a quarter is assumed to be faulty
     assert found["habits"]["seen"] == 0
+    _, story, _ = run("http://127.0.0.1:9/v1", "--dry-run", "--limit", "40", "--instruction", "implicit", *PRICES)
+    assert (story["contexts"], story["requests"]) == (40, 267)  # five requests a context
     assert Decimal(found["dollars"]) == pytest.approx(
         Decimal(100 * found["prompt_tokens"] + 500 * found["completion_tokens"]) / 1_000_000, abs=Decimal("0.0001")
     )
@@ -66,6 +68,26 @@ def test_a_budget_stops_the_job_and_a_higher_one_goes_on(run: Any, tmp_path: Pat
         assert (status, found["dialogues"]) == (0, 100)
     assert set(server.asked.values()) == {1}
     assert Decimal(found["dollars"]) == EACH * len(server.times)
+
+
+def test_a_dry_run_says_what_is_left_of_a_stopped_job(run: Any, tmp_path: Path) -> None:
+    ledger, other = tmp_path / "out.jsonl.ledger.sqlite", ("-o", str(tmp_path / "other.jsonl"), *PRICES)
+    with chaos.serving(chaos.Server(delay=0.02)) as server:
+        assert run(server.url, "--budget", "2.0", *PRICES)[0] == 1
+        answered = len(server.times)
+        _, left, _ = run(server.url, "--dry-run", *other, "--ledger", str(ledger))
+        assert left["requests_in_ledger"] == answered
+        assert 0 < left["in_ledger"] < 100
+        assert left["contexts"] == 100 - left["in_ledger"]
+        _, resumed, _ = run(server.url, "--dry-run", *PRICES)  # what the journal has is not looked for
+        assert resumed["done_before"] + resumed["in_ledger"] == left["in_ledger"]
+        assert (resumed["contexts"], resumed["dollars"]) == (left["contexts"], left["dollars"])
+        assert len(server.times) == answered
+        _, whole, _ = run(server.url, *PRICES)
+        _, nothing, _ = run(server.url, "--dry-run", *other, "--ledger", str(ledger))
+    assert whole["from_ledger"] + len(server.times) - answered == whole["requests"]
+    assert (nothing["contexts"], nothing["requests"], nothing["in_ledger"]) == (0, 0, 100)
+    assert (nothing["requests_in_ledger"], Decimal(nothing["dollars_at_most"])) == (len(server.times), 0)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from pneg.errors import BackendError
 from pneg.lm import Completion, Embedded, OpenAICompatible, Request, Sampling
-from pneg.lm.client import public
+from pneg.lm.client import completion, public
 
 KEY = "sk-very-secret-key-123456"
 ASKED = Request("Once upon a time", Sampling(max_tokens=8, stop=("\n",)), seed=7)
@@ -120,6 +120,11 @@ def test_a_refusal_says_what_to_do_and_never_the_key(status: int, retryable: boo
 def test_an_answer_that_is_no_completion_is_an_error(body: object) -> None:
     with serving(200, body) as server, pytest.raises(BackendError):
         ask(OpenAICompatible(server.url, "m", key=KEY), ASKED)
+
+
+def test_half_a_surrogate_pair_in_an_answer_is_read() -> None:
+    answer = rb'{"choices": [{"text": "a\ud83db", "finish_reason": "stop"}]}'
+    assert completion(answer, Request("x", Sampling(), 0), "completions") == Completion("a\ud83db")
 
 
 def test_a_server_that_is_down_is_named() -> None:

@@ -227,11 +227,12 @@ class Backend:
     def opened(self, lm: "LanguageModel", out: Path, settings: Mapping[str, Any]) -> "Iterator[Asked]":
         """The language model with its meter, its pace and its ledger, for a job that writes `out`."""
         from pneg.lm import Ledger, Metered, Paced, Policy, Price, Recorded, Run
+        from pneg.lm.garbage import seldom_looked_for
 
         price = self.price()
         paid = price or Price()
         run = Run(settings, str(paid.read), str(paid.cached), str(paid.written))
-        with Ledger(self.ledger_of(out), run) as ledger:
+        with Ledger(self.ledger_of(out), run) as ledger, seldom_looked_for():
             metered = Metered(lm, paid, self.budget, ledger.spent())
             alone = self.remote and not self.batch
             paced = Paced(metered, Policy(patience=self.patience)) if alone else metered

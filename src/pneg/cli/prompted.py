@@ -19,9 +19,12 @@ from pneg.errors import DataError
 
 if TYPE_CHECKING:
     from pneg.lm import LanguageModel
+    from pneg.lm.lasting import Lasting
     from pneg.negatives import Prompted
     from pneg.negatives.journal import Journal
 
+METHOD = ("examples", "example_fraction", "reuse", "shots", "instruction", "demonstration_sets", "attempts")
+"""The options that are `Prompted`'s own."""
 SURELY_CACHED = 16
 """So many requests with shared demonstrations should hit the cache of a server that has one."""
 
@@ -77,20 +80,7 @@ SURELY_CACHED = 16
 @click.option("--dry-run", is_flag=True, help="Say what it would take, and ask for nothing.")
 @click.option("--force", is_flag=True, help="Replace OUT if it is there.")
 def prompted(
-    source: str,
-    examples: str,
-    example_fraction: float,
-    reuse: bool,
-    shots: int | None,
-    instruction: str,
-    demonstration_sets: int,
-    attempts: int,
-    temperature: float,
-    engine: str,
-    workers: int | None,
-    dry_run: bool,
-    force: bool,
-    **common: Any,
+    source: str, engine: str, workers: int | None, dry_run: bool, force: bool, temperature: float, **common: Any
 ) -> None:
     """Written by a language model that is shown human-written examples: the paper's method.
 
@@ -101,69 +91,63 @@ def prompted(
     from pneg.negatives import Prompted
     from pneg.negatives.journal import Journal
 
-    backend, out = Backend.taken(common).checked(), common["out"]
+    backend, out, method = Backend.taken(common).checked(), common["out"], _method(common)
     if out.exists() and not (force or dry_run):
         raise DataError("it is there already", "choose another output, or add --force to replace it", file=out)
-    if instruction == "implicit" and shots:
-        raise click.UsageError("--instruction implicit shows no demonstrations: leave --shots away")
-    shots = 0 if instruction == "implicit" else 2 if shots is None else shots
     lm = backend.language_model(out)
     settings = {
-        "examples": examples, "example_fraction": example_fraction, "reuse": reuse, "shots": shots,
-        "instruction": instruction, "demonstration_sets": demonstration_sets, "attempts": attempts,
-        **backend.settings, "model": lm.name, "temperature": temperature,
-        "count": common["count"], "seed": common["seed"],
+        **method, **backend.settings, "model": lm.name, "temperature": temperature, "count": common["count"],
     }  # fmt: skip
-    writing = partial(
-        Prompted,
-        examples=options.Input(examples),
-        shots=shots,
-        instruction=instruction,
-        example_fraction=example_fraction,
-        reuse=reuse,
-        demonstration_sets=demonstration_sets,
-        attempts=attempts,
-        sampling=Sampling(temperature=temperature),
-        seed=common["seed"],
-        structured=backend.schema,
-    )
+    method["examples"] = options.Input(method["examples"])
+    made: Callable[..., Prompted] = Prompted
+    writing = partial(made, **method, sampling=Sampling(temperature=temperature), structured=backend.schema)
     journal = Journal(out, settings)
     if dry_run:
-        _say_what_it_takes(writing, backend, lm, attempts, source, journal, common)
-        return
-    if engine == "ray":
-        if reuse or backend.budget is not None or backend.batch:
+        _say_what_it_takes(writing, backend, lm, source, journal, common)
+    elif engine == "ray":
+        if method["reuse"] or backend.budget is not None or backend.batch:
             raise click.UsageError("--engine ray goes without --reuse, --budget and --batch, which need one process")
-        writing = partial(writing, examples=list(options.Input(examples)))  # a worker may not see the file
+        writing = partial(writing, examples=list(method["examples"]))  # a worker may not see the file
         _write_on_cluster(Shard(backend, writing, settings), workers, source, common)
-        return
-    with backend.opened(lm, out, settings) as asked:
-        written = writing(asked.recorded, judged=asked.recorded.judge)
-        _write_prompted(written, asked, source, journal, common)
+    else:
+        with backend.opened(lm, out, settings) as asked:
+            written = writing(asked.recorded, judged=asked.recorded.judge)
+            _write_prompted(written, asked, source, journal, common)
+
+
+def _method(words: dict[str, Any]) -> dict[str, Any]:
+    """Take the options of the method out of the command's; the seed is among both."""
+    method = {name: words.pop(name) for name in METHOD}
+    if method["instruction"] == "implicit" and method["shots"]:
+        raise click.UsageError("--instruction implicit shows no demonstrations: leave --shots away")
+    if method["shots"] is None:
+        method["shots"] = 0 if method["instruction"] == "implicit" else 2
+    return {**method, "seed": words["seed"]}
 
 
 def _say_what_it_takes(
     writing: "Callable[..., Prompted]",
     backend: Backend,
     lm: "LanguageModel",
-    attempts: int,
     source: str,
     journal: "Journal",
     common: dict[str, Any],
 ) -> None:
     from pneg.lm.estimate import Counted, estimate, guessed, habits, tokenizer
     from pneg.lm.prices import Price
+    from pneg.lm.recorded import answers
 
-    exact = tokenizer(lm.name)
-    counted = Counted(lm, exact or guessed)
-    done = len(journal)
+    exact, ledger, done = tokenizer(lm.name), backend.ledger_of(common["out"]), len(journal)
     remaining = islice(options.Input(source, common["limit"]), done, None)
-    for _ in options.bar(
-        writing(counted, attempts=1).propose(remaining, common["count"]), common["limit"], "context"
-    ):
-        pass
-    price, usual = backend.price(), habits(backend.ledger_of(common["out"]))
-    found = estimate(counted, usual, price or Price(), attempts)
+    with answers(ledger, lm, backend.form) as find:
+        counted = Counted(lm, exact or guessed, find)
+        asking = writing(counted, first=done, earlier=journal.finished())
+        for _ in options.bar(asking.propose(remaining, common["count"]), common["limit"], "context"):
+            pass
+    price, usual = backend.price(), habits(ledger)
+    each = common["count"] if asking.instruction == "implicit" else 1
+    found = estimate(counted, usual, price or Price(), asking.attempts, each)
+    had = asking.tally.contexts - counted.requests
     basis = f"measured on {usual.seen:,} earlier answers" if usual.seen else "assumed"
     dollars = {
         name: None if price is None else str(getattr(found, name).quantize(Decimal("0.0001")))
@@ -173,12 +157,15 @@ def _say_what_it_takes(
         **asdict(found),
         **dollars,
         "done_before": done,
+        "in_ledger": had,
+        "requests_in_ledger": counted.had,
         "exact_tokens": exact is not None,
         "habits": asdict(usual),
     }
     cost = f"{dollars['dollars']} dollars, {dollars['dollars_at_most']} at most"
+    known = f"; {had:,} more are answered in {ledger}, which has {counted.had:,} requests" if counted.had else ""
     text = (
-        f"{found.contexts:,} contexts" + (f", {done:,} more are done" if done else "") + "\n"
+        f"{found.contexts:,} contexts" + (f", {done:,} more are done" if done else "") + f"{known}\n"
         f"{found.requests:,} requests: {found.prompt_tokens:,} tokens to read, {found.completion_tokens:,} to write\n"
         f"{cost if price else 'the price is not known: give --price-in and --price-out'}\n"
         f"{found.hours:.2f} hours with {lm.concurrency} requests at a time\n"
@@ -250,14 +237,21 @@ class Shard:
     place: Path = Path()
     name: str = "prompted"
     counts: Counter[str] = field(default_factory=Counter)
+    lm: "Lasting | None" = None
+    """Of a worker: the model that all its parts are written with; a server is connected to for each."""
 
     def of_part(self, first: int, place: Path) -> "Shard":
         """For the dialogues from a position on; the ledger lies beside the part."""
+        from pneg.lm.lasting import Lasting
+
+        if self.lm is None and not self.backend.remote:
+            self.lm = Lasting(self.backend.language_model(place))
         return replace(self, first=first, place=place, counts=Counter())
 
     def propose(self, dialogues: Iterable[Dialogue], count: int) -> Iterator[tuple[str, ...]]:
         """Write as `Prompted` does."""
-        with self.backend.opened(self.backend.language_model(self.place), self.place, self.settings) as asked:
+        lm = self.lm or self.backend.language_model(self.place)
+        with self.backend.opened(lm, self.place, self.settings) as asked:
             written = self.writing(asked.recorded, judged=asked.recorded.judge, first=self.first)
             yield from written.propose(dialogues, count)
         self.counts = written.counts

@@ -5,9 +5,10 @@ from pneg.lm.batch_api import BatchAPI
 from pneg.lm.client import OpenAICompatible
 from pneg.lm.embedded import Embedded
 from pneg.lm.flow import Paced, Policy
-from pneg.lm.ledger import Ledger, Recorded, Run
+from pneg.lm.ledger import Ledger, Run
 from pneg.lm.local import Transformers
 from pneg.lm.prices import Metered, Price
+from pneg.lm.recorded import Recorded
 from pneg.lm.scripted import Scripted
 
 __all__ = [

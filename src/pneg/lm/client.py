@@ -198,7 +198,7 @@ def completion(answer: bytes, request: Request, endpoint: Endpoint) -> Completio
         BackendError: when there is none in it.
     """
     try:
-        found = json.loads(answer)
+        found = _decoded(answer)
         choice = found["choices"][0]
         said = choice["text"] if endpoint == "completions" else choice["message"]["content"]
         refused = choice.get("finish_reason") == "content_filter" or said is None
@@ -220,6 +220,14 @@ def completion(answer: bytes, request: Request, endpoint: Endpoint) -> Completio
     if refused:
         raise BackendError("the server withheld the completion", reason=REFUSED, billed=True)
     return completed
+
+
+def _decoded(answer: bytes) -> Any:
+    """The values in JSON."""
+    try:
+        return msgspec.json.decode(answer)
+    except (msgspec.DecodeError, UnicodeDecodeError):  # half a surrogate pair, perhaps, which the other one reads
+        return json.loads(answer)
 
 
 def _continued(text: str, request: Request) -> str:

@@ -7,9 +7,11 @@ from decimal import Decimal
 from pathlib import Path
 
 from pneg import models
-from pneg.errors import MissingExtra, ModelError
+from pneg.errors import BackendError, MissingExtra, ModelError
 from pneg.lm.base import Complete, Completion, LanguageModel, Request
+from pneg.lm.ledger import explained, opened
 from pneg.lm.prices import Price
+from pneg.lm.recorded import Find
 
 CHARACTERS = 4
 """A token has about so many, in English."""
@@ -37,32 +39,45 @@ class Habits:
     seen: int = 0
 
 
+NOT_ASKED = "not asked for"
+"""Why a request that is only counted has no answer."""
+
+
 class Counted:
-    """Stands for a language model: counts what it would be sent, and answers nothing.
+    """Stands for a language model: answers what was answered before, and counts what it would be sent.
 
     Args:
         lm: it stands for.
         tokens: counts those of a text.
+        find: looks up what was answered before; such a request is free.
 
     Attributes:
-        requests: that would be sent.
+        had: requests that were answered before.
+        requests: that would be sent; a context ends with its first.
         prompt_tokens: in them.
         most_written: tokens that they may be answered with.
     """
 
-    def __init__(self, lm: LanguageModel, tokens: Tokens) -> None:
-        self.name, self.concurrency, self.tokens = lm.name, lm.concurrency, tokens
-        self.requests = self.prompt_tokens = self.most_written = 0
+    def __init__(self, lm: LanguageModel, tokens: Tokens, find: Find = lambda _: None) -> None:
+        self.name, self.concurrency, self.tokens, self.find = lm.name, lm.concurrency, tokens, find
+        self.had = self.requests = self.prompt_tokens = self.most_written = 0
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Complete]:
         """Nothing to open."""
 
         async def complete(request: Request) -> Completion:
+            found = self.find(request)
+            if found is not None:
+                self.had += 1
+                completion, refused = found
+                if refused:
+                    raise BackendError(refused, reason=refused)
+                return completion
             self.requests += 1
             self.prompt_tokens += self.tokens(request.prompt)
             self.most_written += request.sampling.max_tokens
-            return Completion("")
+            raise BackendError("it is only counted", reason=NOT_ASKED)
 
         yield complete
 
@@ -72,7 +87,7 @@ class Estimate:
     """Of a job.
 
     Attributes:
-        contexts: to write for.
+        contexts: to write for; those whose answers are all there are none of them.
         requests: to send, repeated ones included.
         prompt_tokens: to read.
         completion_tokens: to write.
@@ -90,18 +105,20 @@ class Estimate:
     hours: float
 
 
-def estimate(counted: Counted, habits: Habits, price: Price, attempts: int) -> Estimate:
+def estimate(counted: Counted, habits: Habits, price: Price, attempts: int, each: int = 1) -> Estimate:
     """What a job will take.
 
     Args:
-        counted: was sent the first request of each context.
+        counted: was sent the first request of each context that was not answered before.
         habits: of the model.
         price: of its tokens.
-        attempts: requests a context may take.
+        attempts: requests a context may take for each that it needs.
+        each: requests that a context needs if no answer is faulty.
     """
     # An answer is faulty with the same chance each time: a geometric series that ends with the attempts.
-    times = sum(habits.faulty**attempt for attempt in range(attempts))
+    times = each * sum(habits.faulty**attempt for attempt in range(attempts))
     requests = round(counted.requests * times)
+    most = each * attempts
     read, written = round(counted.prompt_tokens * times), round(requests * habits.written)
     return Estimate(
         contexts=counted.requests,
@@ -109,15 +126,13 @@ def estimate(counted: Counted, habits: Habits, price: Price, attempts: int) -> E
         prompt_tokens=read,
         completion_tokens=written,
         dollars=price.of(read, 0, written),
-        dollars_at_most=price.of(counted.prompt_tokens * attempts, 0, counted.most_written * attempts),
+        dollars_at_most=price.of(counted.prompt_tokens * most, 0, counted.most_written * most),
         hours=requests * habits.seconds / counted.concurrency / 3600,
     )
 
 
 def habits(ledger: Path) -> Habits:
     """What earlier answers in a ledger were like; what is assumed where there are too few."""
-    from pneg.lm.ledger import explained, opened
-
     if not ledger.is_file():
         return Habits()
     with explained(ledger), closing(opened(ledger)) as connection:

@@ -1,7 +1,6 @@
 """The ledger: every answer of a language model, kept before it is used, so that none is paid for twice."""
 
 import asyncio
-import hashlib
 import json
 import sqlite3
 import threading
@@ -9,22 +8,20 @@ import time
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import lru_cache
 from itertools import chain
-from json.encoder import encode_basestring_ascii
 from operator import attrgetter
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, TypeVar
 
-from pneg.errors import BackendError, LedgerError
-from pneg.lm.base import Complete, Completion, LanguageModel, Request, Sampling
+from pneg.errors import LedgerError
+from pneg.lm.base import Completion, Request
 from pneg.lm.prices import Price
 
 TABLES = """
@@ -46,7 +43,6 @@ ROW = "seed, at, seconds, text, cut, prompt_tokens, completion_tokens, cached_to
 ANSWER = ", ".join(part.name for part in fields(Completion))
 COLUMNS = f"hash, run, seed, at, seconds, refused, {ANSWER}"
 COMPLETION = attrgetter(*(part.name for part in fields(Completion)))
-SAMPLING = attrgetter(*(part.name for part in fields(Sampling)))
 SPENT = (
     "SELECT price_in, price_cached, price_out, sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens) "
     "FROM requests JOIN runs ON run = runs.id GROUP BY run"
@@ -160,8 +156,7 @@ class Ledger:
         if place == len(self._there) or self._there[place] != beginning:
             return None
         with explained(self.path):
-            row = self._reader.execute(f"SELECT {ANSWER}, refused FROM requests WHERE hash = ?", (key,)).fetchone()
-        return row and (Completion(row[0], bool(row[1]), *row[2:7]), row[7])
+            return answer(self._reader, key)
 
     def spent(self) -> Decimal:
         """Dollars that all runs in it have cost, each at the prices of its time."""
@@ -232,6 +227,12 @@ class Ledger:
                 loop.call_soon_threadsafe(_tell, written, self._failed)
 
 
+def answer(connection: sqlite3.Connection, key: bytes) -> tuple[Completion, str] | None:
+    """What was answered to the request of this hash, and why it was refused if it was; None where there is none."""
+    row = connection.execute(f"SELECT {ANSWER}, refused FROM requests WHERE hash = ?", (key,)).fetchone()
+    return row and (Completion(row[0], bool(row[1]), *row[2:7]), row[7])
+
+
 def _grouped(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
     """The items in order, in groups as large as `TOGETHER` has them."""
     start = 0
@@ -272,73 +273,6 @@ def merge(path: Path, shards: Iterable[Path], patience: float = PATIENCE) -> Non
             )
             connection.execute("COMMIT")
             connection.execute("DETACH shard")
-
-
-class Recorded:
-    """A language model whose answers are kept in a ledger, and taken from it where they are there.
-
-    Args:
-        lm: asked for what the ledger does not have.
-        ledger: open.
-        form: what else makes its answers differ from those of the same model elsewhere, such as `chat`.
-
-    Attributes:
-        replayed: how many answers came from the ledger.
-    """
-
-    def __init__(self, lm: LanguageModel, ledger: Ledger, form: str = "") -> None:
-        self.lm, self.name, self.concurrency = lm, lm.name, lm.concurrency
-        self.ledger, self.form, self.replayed = ledger, form, 0
-        self._who = f"{json.dumps(form)}, {json.dumps(self.name)}"
-
-    def key(self, request: Request) -> bytes:
-        """The SHA-256 of all that decides what is answered, as JSON; the sample number is the request's seed."""
-        prompt, schema = encode_basestring_ascii(request.prompt), encode_basestring_ascii(request.schema)
-        asked = f"[{self._who}, {prompt}, {schema}, {request.seed}, {_sampling(request.sampling)}]"
-        return hashlib.sha256(asked.encode()).digest()
-
-    def judge(self, request: Request, faults: Sequence[str]) -> None:
-        """Note why responses in the answer to a request were refused."""
-        self.ledger.judge(self.key(request), faults)
-
-    @asynccontextmanager
-    async def connect(self) -> AsyncIterator[Complete]:
-        """Connect to the language model."""
-        async with self.lm.connect() as ask:
-
-            async def complete(request: Request) -> Completion:
-                key = self.key(request)
-                found = self.ledger.find(key)
-                if found is None:
-                    return await self._asked(ask, key, request)
-                self.replayed += 1
-                completion, refused = found
-                if refused:
-                    raise BackendError(
-                        f"{self.name} refused this request before: {refused}", reason=refused, billed=True
-                    )
-                return completion
-
-            yield complete
-
-    async def _asked(self, ask: Complete, key: bytes, request: Request) -> Completion:
-        started = time.perf_counter()
-        try:
-            completion = await ask(request)
-        except BackendError as error:
-            if error.reason and error.billed:
-                await self.ledger.record(key, request, Completion(""), time.perf_counter() - started, error.reason)
-            raise
-        if not completion.text.isascii():  # half a surrogate pair is no text
-            completion = replace(completion, text=completion.text.encode(errors="replace").decode())
-        await self.ledger.record(key, request, completion, time.perf_counter() - started)
-        return completion
-
-
-@lru_cache
-def _sampling(sampling: Sampling) -> str:
-    """The values of a sampling as they stand in a list's JSON."""
-    return json.dumps(SAMPLING(sampling))[1:-1]
 
 
 def opened(path: Path, patience: float = PATIENCE) -> sqlite3.Connection:

@@ -17,12 +17,14 @@ from pneg.errors import DataError, PnegError, needs
 from pneg.negatives.base import NegativeSource, add
 
 PART = 1024
-"""Dialogues in a part: a worker loads its model anew for each, and a multiple of what shares demonstrations."""
+"""Dialogues in a part: some minutes of a small machine's work, and a multiple of what shares demonstrations."""
 BLOCKS = 1000
 """Blocks of Ray's that the parts are spread over."""
 
 Make = Callable[[int, Path], NegativeSource]
-"""Gives the source for the dialogues from a position on; what it keeps besides goes where the path says."""
+"""Gives the source for the dialogues from a position on; what it keeps besides goes where the path says.
+
+A worker calls its own copy of it for each of its parts, so what takes long to load can stay from part to part."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pneg import Dialogue, corpora
-from pneg.negatives.prompted.faults import MOST_WORDS, Faults, repeats
+from pneg.negatives.prompted.faults import _WORD, MOST_WORDS, Faults, _words, repeats
 from pneg.negatives.prompted.parse import Parsed
 
 DIALOGUE = Dialogue(
@@ -52,6 +54,11 @@ def test_a_refused_response_may_come_again_in_good_form() -> None:
     faults = Faults(DIALOGUE)
     assert faults.of(Parsed("The soup was cold.", in_order=False)) == "numbering"
     assert faults.of(Parsed("The soup was cold.")) is None
+
+
+@given(st.text(st.characters(codec="ascii")))
+def test_the_quick_way_to_the_words_of_a_text_finds_those_of_the_pattern(text: str) -> None:
+    assert _words(text) == _WORD.findall(text.lower())
 
 
 def test_a_repetition_needs_words_in_a_row() -> None:

@@ -69,3 +69,22 @@ def test_marks_around_the_whole_response_are_taken_off(line: str, text: str) -> 
 
 def test_nothing_written_is_one_empty_response() -> None:
     assert texts(parse("", 1, False)) == [""]
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (' "Soup."', "Soup."),
+        (" \u201cSoup.\u201d", "Soup."),
+        (" 'Soup.'", "Soup."),
+        (" 'Soup' is 'food'", "'Soup' is 'food'"),
+        (" Soup 'n' bread", "Soup 'n' bread"),
+    ],
+)
+def test_quotation_marks_around_the_whole_response_are_no_part_of_it(line: str, text: str) -> None:
+    assert texts(parse(line, 1, False)) == [text]
+
+
+def test_the_next_number_inside_a_line_is_out_of_order_unless_it_numbers_nothing() -> None:
+    parsed = parse(" Soup. 2. Bread.\n2. I have 3 spoons.\n3. It is 14. March.", 1, False)
+    assert [entry.in_order for entry in parsed] == [False, True, True]

@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
-from pneg.negatives.prompted.window import Window
+from pneg.negatives.prompted.window import HAND_OVER, Window
 
 
 @pytest.fixture
@@ -87,3 +88,27 @@ def test_closing_leaves_nothing_in_work(loop: asyncio.AbstractEventLoop) -> None
         pass
     asyncio.run_coroutine_threadsafe(found.close(), loop).result()
     assert begun == sorted(ended) == [0, 1]
+
+
+def test_a_caller_that_was_told_often_still_waits_for_what_is_not_done(loop: asyncio.AbstractEventLoop) -> None:
+    async def write(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    class Watched(Window[float, None]):
+        looks = 0
+
+        def first_is_done(self) -> bool:
+            self.looks += 1
+            return super().first_is_done()
+
+    found = Watched(loop, write, 4)
+    for _ in range(20):  # each alone, so that each is told of, and nobody waits for it
+        found.give(0.0)
+        while not found.first_is_done():
+            time.sleep(0.001)
+        found.take()
+        time.sleep(2 * HAND_OVER)
+    found.looks = 0
+    found.give(0.1)
+    found.take()
+    assert found.looks <= 3

@@ -15,6 +15,8 @@ MOST_WORDS = 60
 """The longest of DailyDialog++'s 5,140 human negatives (dev) has 44 words."""
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
+_BETWEEN = str.maketrans({chr(code): " " for code in range(128) if not chr(code).isalnum()})
+"""What stands between words, in a text of ASCII without an apostrophe; quicker than the pattern."""
 _UNDERSCORES = re.compile(r"_\s?_")
 _TAG = re.compile(r"(?:^|\s)[A-D]\s?:\s|Dialogue context:")
 
@@ -58,7 +60,8 @@ _form = lru_cache(maxsize=8192)(normalised)
 
 def _words(text: str) -> list[str]:
     if text.isascii():
-        return _WORD.findall(text.lower())
+        lower = text.lower()
+        return _WORD.findall(lower) if "'" in lower else lower.translate(_BETWEEN).split()
     return [word.casefold() for word in _WORD.findall(text)]
 
 

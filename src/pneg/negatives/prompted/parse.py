@@ -6,6 +6,7 @@ from functools import lru_cache
 
 _NUMBERED = re.compile(r"\s*(\d{1,2})\s?[.)](?!\d)\s*(.*)")
 _QUOTES = ('"', "\u201c\u201d", "'")
+_OPENING = frozenset(marks[0] for marks in _QUOTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,8 @@ def parse(completion: str, first: int, cut: bool) -> list[Parsed]:
     for line in lines:
         match = _NUMBERED.fullmatch(line)
         number, text = (int(match[1]), match[2]) if match else (-1, line)
-        following = _standing(expected + 1).search(text)
-        in_order = number == expected and following is None
+        following = f"{expected + 1}" in text and _standing(expected + 1).search(text)
+        in_order = number == expected and not following
         parsed.append(Parsed(_unquoted(text), in_order))
         if match:
             expected = number + 1
@@ -58,6 +59,8 @@ def _standing(number: int) -> re.Pattern[str]:
 
 def _unquoted(text: str) -> str:
     text = text.strip()
+    if text[:1] not in _OPENING:
+        return text
     for marks in _QUOTES:
         inner = text[1:-1]
         if len(text) > 2 and text[0] == marks[0] and text[-1] == marks[-1] and marks[0] not in inner:

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from queue import SimpleQueue
+from threading import Event
 from typing import Generic, TypeVar
 
 Given = TypeVar("Given")
@@ -41,7 +41,7 @@ class Window(Generic[Given, Written]):
         self._all: deque[_Place[Given, Written]] = deque()  # the caller's thread alone changes it
         self._waiting: deque[_Place[Given, Written]] = deque()
         self._working: set[asyncio.Task[Written]] = set()
-        self._told: SimpleQueue[None] = SimpleQueue()
+        self._told = Event()  # not a queue: a caller that seldom waits would leave more in it than it takes out
         self._called = self._telling = False
 
     def __len__(self) -> int:
@@ -69,7 +69,8 @@ class Window(Generic[Given, Written]):
             Exception: what writing it raised.
         """
         while not self.first_is_done():
-            self._told.get()
+            self._told.wait()
+            self._told.clear()  # before the first is looked at again, lest what is told in between is missed
         place = self._all.popleft()
         assert place.task is not None
         return place.given, place.task.result()
@@ -107,4 +108,4 @@ class Window(Generic[Given, Written]):
 
     def _tell(self) -> None:
         self._telling = False
-        self._told.put(None)
+        self._told.set()

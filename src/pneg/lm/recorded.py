@@ -1,0 +1,118 @@
+"""A language model whose answers are kept in a ledger, and what tells one request from another there."""
+
+import hashlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import fields, replace
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
+from operator import attrgetter
+from pathlib import Path
+
+from pneg.errors import BackendError
+from pneg.lm.base import Complete, Completion, LanguageModel, Request, Sampling
+from pneg.lm.ledger import Ledger, answer, explained, opened
+
+SAMPLING = attrgetter(*(part.name for part in fields(Sampling)))
+IN_WORK = 1024
+"""Requests whose hashes are remembered."""
+Find = Callable[[Request], tuple[Completion, str] | None]
+"""Gives the answer to a request, and why it was refused if it was; None where there is none."""
+
+
+class Recorded:
+    """A language model whose answers are kept in a ledger, and taken from it where they are there.
+
+    Args:
+        lm: asked for what the ledger does not have.
+        ledger: open.
+        form: what else makes its answers differ from those of the same model elsewhere, such as `chat`.
+
+    Attributes:
+        replayed: how many answers came from the ledger.
+    """
+
+    def __init__(self, lm: LanguageModel, ledger: Ledger, form: str = "") -> None:
+        self.lm, self.name, self.concurrency = lm, lm.name, lm.concurrency
+        self.ledger, self.form, self.replayed = ledger, form, 0
+        self._who = _who(form, lm)
+        self.key = lru_cache(IN_WORK)(self._key)  # asked for twice: when a request is sent, when it is judged
+
+    def _key(self, request: Request) -> bytes:
+        return _hash(self._who, request)
+
+    def judge(self, request: Request, faults: Sequence[str]) -> None:
+        """Note why responses in the answer to a request were refused."""
+        self.ledger.judge(self.key(request), faults)
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Complete]:
+        """Connect to the language model."""
+        async with self.lm.connect() as ask:
+
+            async def complete(request: Request) -> Completion:
+                key = self.key(request)
+                found = self.ledger.find(key)
+                if found is None:
+                    return await self._asked(ask, key, request)
+                self.replayed += 1
+                completion, refused = found
+                if refused:
+                    raise BackendError(
+                        f"{self.name} refused this request before: {refused}", reason=refused, billed=True
+                    )
+                return completion
+
+            yield complete
+
+    async def _asked(self, ask: Complete, key: bytes, request: Request) -> Completion:
+        started = time.perf_counter()
+        try:
+            completion = await ask(request)
+        except BackendError as error:
+            if error.reason and error.billed:
+                await self.ledger.record(key, request, Completion(""), time.perf_counter() - started, error.reason)
+            raise
+        if not completion.text.isascii():  # half a surrogate pair is no text
+            completion = replace(completion, text=completion.text.encode(errors="replace").decode())
+        await self.ledger.record(key, request, completion, time.perf_counter() - started)
+        return completion
+
+
+def _who(form: str, lm: LanguageModel) -> str:
+    """Who answers, as it stands in a list's JSON."""
+    return f"{json.dumps(form)}, {json.dumps(lm.name)}"
+
+
+def _hash(who: str, request: Request) -> bytes:
+    """The SHA-256 of all that decides what is answered, as JSON; the sample number is the request's seed."""
+    prompt, schema = encode_basestring_ascii(request.prompt), encode_basestring_ascii(request.schema)
+    asked = f"[{who}, {prompt}, {schema}, {request.seed}, {_sampling(request.sampling)}]"
+    return hashlib.sha256(asked.encode()).digest()
+
+
+@lru_cache
+def _sampling(sampling: Sampling) -> str:
+    """The values of a sampling as they stand in a list's JSON."""
+    return json.dumps(SAMPLING(sampling))[1:-1]
+
+
+@contextmanager
+def answers(path: Path, lm: LanguageModel, form: str = "") -> Iterator[Find]:
+    """Looks up what a ledger has, and leaves it as it is; where there is no such file nothing is found.
+
+    Args:
+        path: of the ledger.
+        lm: was asked.
+        form: as `Recorded` was given it.
+
+    Raises:
+        LedgerError: as `Ledger`.
+    """
+    if not path.is_file():
+        yield lambda _: None
+        return
+    with explained(path), closing(opened(path)) as connection:
+        yield lambda request: answer(connection, _hash(_who(form, lm), request))
