@@ -72,22 +72,40 @@ def interleaved(contenders: Mapping[str, Callable[[int], T]], rounds: int) -> di
     return found
 
 
-def matmul_rate(precision: str) -> float:
-    """Floating-point operations a second of PyTorch's matrix product on this processor, the best of three shapes."""
+def matmul_rate(precision: str, device: str = "cpu") -> float:
+    """Floating-point operations a second of PyTorch's matrix product, the best of three shapes."""
     import torch
 
     def rate(rows: int, inner: int, columns: int) -> float:
-        left = torch.randn(rows, inner).to(getattr(torch, precision))
-        right = torch.randn(inner, columns).to(left.dtype)
-        left @ right
-        seconds = []
-        for _ in range(10):
-            started = time.perf_counter()
-            left @ right
-            seconds.append(time.perf_counter() - started)
-        return 2 * rows * inner * columns / median(seconds)
+        left = torch.randn(rows, inner, device=device).to(getattr(torch, precision))
+        right = torch.randn(inner, columns, device=device).to(left.dtype)
+        return 2 * rows * inner * columns / _seconds(lambda: left @ right, device)
 
-    return max(rate(4096, 384, 1536), rate(4096, 1536, 384), rate(2048, 2048, 2048))
+    large = 2048 if device == "cpu" else 8192
+    return max(rate(4096, 384, 1536), rate(4096, 1536, 384), rate(large, large, large))
+
+
+def memory_rate(device: str) -> float:
+    """Bytes a second that a copy reads and writes."""
+    import torch
+
+    source = torch.empty(2**28 if device == "cpu" else 2**31, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2 * len(source) / _seconds(lambda: target.copy_(source), device)
+
+
+def _seconds(work: Callable[[], object], device: str) -> float:
+    """Of a call, the median of ten behind an untimed one."""
+    import torch
+
+    found = []
+    for _ in range(11):
+        started = time.perf_counter()
+        work()
+        if device != "cpu":
+            torch.cuda.synchronize(device)
+        found.append(time.perf_counter() - started)
+    return median(found[1:])
 
 
 def limits() -> dict[str, Callable[[int], float]]:
@@ -108,7 +126,13 @@ def show(rows: list[list[str]], what: str, *packages: str) -> None:
     print(aligned(rows))
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     print(f"\n{textwrap.fill(what, 110)}")
-    print(f"On {_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}.")
+    print(f"On {_machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}.")
+
+
+def _machine() -> str:
+    if "torch" in sys.modules and (cuda := sys.modules["torch"].cuda).is_available():
+        return f"{cuda.get_device_name()}, {_processor()}"
+    return _processor()
 
 
 def _processor() -> str:

@@ -1,12 +1,12 @@
-"""Contexts a second for five good negatives each on the processor, beside transformers.
+"""Contexts a second for five good negatives each, beside transformers, on a GPU where there is one.
 
 smollm2-135m with two demonstrations, which are drawn for each context or shared by 128 contexts in a row. pneg's
 time is from the first request to the last answer, retries included. The peer writes once, on the same weights
-de-quantised.
+de-quantised. On a GPU: `--limit 7641 --rounds 1 --batch 384`.
 """
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from statistics import median
@@ -14,6 +14,7 @@ from typing import Any
 
 import common
 from pneg import models
+from pneg.devices import best_device
 from pneg.dialogue import Dialogue
 from pneg.lm import Complete, Completion, Embedded, LanguageModel, Request, Transformers
 from pneg.negatives.prompted import Prompted, prompt
@@ -24,10 +25,12 @@ from pneg.negatives.prompted.parse import parse
 MODEL = "smollm2-135m"
 COUNT = 5
 SHOTS = 2
-BATCH = 16
 NEW_TOKENS = 240
 LAYERS, OUTPUT = 106.2e6, 28.3e6
 """Weights that every token is multiplied with, and those that only written ones are."""
+LAYER_BYTES = 2 * 2 * 3 * 64 * 30
+"""Of keys and values of a position in bfloat16."""
+MEMORY = "limit: memory"
 FIRST = "pneg, own demonstrations, one attempt"
 
 
@@ -44,7 +47,10 @@ class Round:
 
 def main() -> None:
     """Measure and print."""
-    options = common.arguments(__doc__, limit=32, rounds=3).parse_args()
+    parser = common.arguments(__doc__, limit=32, rounds=3)
+    parser.add_argument("--batch", type=int, default=16, help="prompts of the peer at a time (default: %(default)s)")
+    options = parser.parse_args()
+    device = best_device()
     common.quiet()
     examples = common.dialogues(None, "dev.json", "starter:demonstrations")
     chosen = common.sample(common.dialogues(options.data, "data_positives.json"), options.limit * options.rounds)
@@ -54,19 +60,34 @@ def main() -> None:
         "pneg, own demonstrations": lambda n: _pneg(Transformers(), parts[n], n, examples, sets=0, attempts=10),
         "pneg, shared demonstrations (8 sets)": lambda n: _pneg(Transformers(), parts[n], n, examples, 8, 10),
         FIRST: lambda n: _pneg(Transformers(), parts[n], n, examples, sets=0, attempts=1),
-        "pneg, llama.cpp, own demonstrations": lambda n: _pneg(Embedded(), parts[n], n, examples, 0, 10),
-        "pneg, llama.cpp, shared demonstrations": lambda n: _pneg(Embedded(), parts[n], n, examples, 8, 10),
     }
-    for precision in ("float32", "bfloat16"):
-        contenders[f"transformers, {precision}, one attempt"] = _peer(parts, examples, precision)
-    found = common.interleaved({**contenders, **common.limits()}, options.rounds)
+    precisions = ("bfloat16",)
+    if device == "cpu":
+        contenders["pneg, llama.cpp, own demonstrations"] = lambda n: _pneg(Embedded(), parts[n], n, examples, 0, 10)
+        contenders["pneg, llama.cpp, shared demonstrations"] = lambda n: _pneg(
+            Embedded(), parts[n], n, examples, 8, 10
+        )
+        precisions = ("float32", "bfloat16")
+    for precision in precisions:
+        contenders[f"transformers, {precision}, one attempt"] = _peer(
+            parts, examples, precision, device, options.batch
+        )
+    found = common.interleaved({**contenders, **_limits(device, precisions)}, options.rounds)
 
     work = [(2 * LAYERS * (of.read + of.written) + 2 * OUTPUT * of.written) / of.contexts for of in found[FIRST]]
-    peer = median(of.contexts / of.seconds for of in found["transformers, float32, one attempt"])
+    rows_at_once = Transformers().concurrency
+    moved = [
+        of.written * (2 * (LAYERS + OUTPUT) / rows_at_once + LAYER_BYTES * (of.read + of.written) / of.contexts)
+        / of.contexts
+        for of in found[FIRST]
+    ]  # fmt: skip
+    base = f"transformers, {precisions[0]}, one attempt"
+    peer = median(of.contexts / of.seconds for of in found[base])
     rows = [["", "contexts/s", "lowest-highest", "of the peer", "good/context", "good/s", "read", "written"]]
     for name, values in found.items():
         if name not in contenders:
-            rates = [value / need for value, need in zip(values, work, strict=True)]
+            needs = moved if name == MEMORY else work
+            rates = [value / need for value, need in zip(values, needs, strict=True)]
             last = [""] * 4
         else:
             rates = [of.contexts / of.seconds for of in values]
@@ -82,11 +103,11 @@ def main() -> None:
         rows,
         f"{share} other contexts in each of {options.rounds} interleaved rounds, medians; {COUNT} responses, "
         f"{SHOTS} demonstrations, temperature 0.8. Loading is not timed. Read (from no cache) and written: tokens a "
-        f"context. Peer: batches of {BATCH}, left padding, stops behind the fifth response, {NEW_TOKENS} new "
-        "tokens at most, one attempt and no retry, no penalties. Of the peer: of its float32. Limit: what the "
-        f"machine's matrix product would allow for the tokens of '{FIRST}'; llama.cpp multiplies "
-        "in 8 bits, pneg otherwise in bfloat16 where the processor does.",
-        "xllamacpp",
+        f"context. Peer: batches of {options.batch}, left padding, stops behind the fifth response, {NEW_TOKENS} new "
+        f"tokens at most, one attempt and no retry, no penalties. Of the peer: of '{base}'. Limits: what the "
+        f"machine's matrix product would allow for the tokens of '{FIRST}', and what its memory would, if a step "
+        f"of {rows_at_once} texts reads the weights once and all keys and values; llama.cpp multiplies in 8 bits, "
+        "pneg otherwise in bfloat16 where the device does.",
         "torch",
         "transformers",
     )
@@ -131,13 +152,22 @@ def _pneg(
     return Round(len(part), lm.ended - lm.began, good, read, tally.completion_tokens)
 
 
-def _peer(parts: list[list[Dialogue]], examples: list[Dialogue], precision: str) -> Any:
+def _limits(device: str, precisions: Sequence[str]) -> dict[str, Callable[[int], float]]:
+    """The machine's own, by name: operations a second of products, bytes a second of its memory."""
+    products: dict[str, Callable[[int], float]] = {
+        f"limit: {precision} matmul": lambda _, precision=precision: common.matmul_rate(precision, device)
+        for precision in precisions
+    }
+    return {**products, MEMORY: lambda _: common.memory_rate(device)}
+
+
+def _peer(parts: list[list[Dialogue]], examples: list[Dialogue], precision: str, device: str, batch_size: int) -> Any:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = models.causal_folder(MODEL)
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, precision))
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, precision)).to(device)
     stops = list(prompt.stops(COUNT))
 
     def write(number: int) -> Round:
@@ -145,10 +175,10 @@ def _peer(parts: list[list[Dialogue]], examples: list[Dialogue], precision: str)
         demonstrations = Demonstrations(examples, COUNT, SHOTS, 0, seed=0)
         good = read = written = 0
         started = time.perf_counter()
-        for batch in _batches(parts[number]):
+        for batch in _batches(parts[number], batch_size):
             shown = [demonstrations.of(item, number * BLOCK + place) for place, item in batch]
             prompts = [prompt.build(own, item, COUNT) for own, (_, item) in zip(shown, batch, strict=True)]
-            inputs = tokenizer(prompts, return_tensors="pt", padding=True)
+            inputs = tokenizer(prompts, return_tensors="pt", padding=True).to(device)
             length = inputs["input_ids"].shape[1]
             with torch.inference_mode():
                 output = model.generate(
@@ -172,10 +202,10 @@ def _peer(parts: list[list[Dialogue]], examples: list[Dialogue], precision: str)
     return write
 
 
-def _batches(part: list[Dialogue]) -> Iterator[list[tuple[int, Dialogue]]]:
+def _batches(part: list[Dialogue], size: int) -> Iterator[list[tuple[int, Dialogue]]]:
     places = list(enumerate(part))
-    for start in range(0, len(places), BATCH):
-        yield places[start : start + BATCH]
+    for start in range(0, len(places), size):
+        yield places[start : start + size]
 
 
 def _good(text: str, stops: list[str], cut: bool, shown: tuple[Dialogue, ...], item: Dialogue) -> int:
