@@ -79,8 +79,8 @@ def main() -> None:
         rows,
         f"{options.backbone}: {len(chosen)} contexts with {1 + 2 * EACH} candidates ({tokens:.0f} real tokens a "
         f"context, {shared:.0f} where it is shared), {options.epochs} epochs; the plain loop "
-        f"{min(len(chosen), options.plain)} contexts once. A second: from the end of the first step to that of the last but one. In all: loading, "
-        "tokenising and saving too. Limit: the device's matrix product in bfloat16, "
+        f"{min(len(chosen), options.plain)} contexts once. A second: from the end of the first step to that of the "
+        "last but one. In all: loading, tokenising and saving too. Limit: the device's matrix product in bfloat16, "
         f"{peak / 1e12:.1f} TFLOP/s, for 6 x {weights / 1e6:.1f} million weights x real tokens.",
         "torch",
         "transformers",
