@@ -161,11 +161,12 @@ def _rate(score: Callable[[], Scores]) -> Callable[[int], float]:
 
 def _tokens(selector: Selector, chosen: list[Dialogue]) -> float:
     """Real tokens a pair, the mean."""
-    pairs, lengths = selector.pairs, []
+    pairs, found = selector.pairs, []
     for item in chosen:
         [context] = pairs.encode([pairs.join(turns_read(item.context, item.persona, selector.history))]).lengths
-        lengths += [pairs.length(int(context), int(own)) for own in pairs.encode(_candidates(item)).lengths]
-    return sum(lengths) / len(lengths)
+        own = pairs.encode(_candidates(item)).lengths
+        found.append(selector.packer.sizes(np.full_like(own, context), own))
+    return float(np.concatenate(found).mean())
 
 
 if __name__ == "__main__":

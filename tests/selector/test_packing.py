@@ -96,6 +96,7 @@ def test_every_pair_is_scored_once_and_its_size_is_known_before(
         assert sum(block.rows * block.length for block in packed.blocks) == len(packed.input_ids)
         assert sum(block.rows * block.scored for block in packed.blocks) == len(packed.scored)
         assert ((packed.segments == PADDING).any()) <= (slack < 1)
+        assert (packed.input_ids[packed.segments == PADDING] == form.pad).all()
         sizes = packer.sizes(contexts.lengths[numbers[:, 0]], responses.lengths[numbers[:, 1]]).sum()
         shown = np.unique(numbers[:, 0])
         sizes += packer.context_size(contexts.lengths[shown]).sum()

@@ -5,6 +5,7 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pneg.selector.packing import Packer
 from pneg.selector.tokens import PairTokenizer, buckets
 
 WORDS = st.lists(
@@ -20,27 +21,11 @@ def test_pairs_are_what_the_backbones_own_tokenizer_makes_of_them(backbone: Path
     def check(turns: list[str], response: str) -> None:
         context = pairs.join(turns)
         expected = own(context, response, truncation=True, max_length=24)
-        [first, second] = pairs.encode([context, response])
-        batch = pairs.batch([(first, second)])
-        assert batch.input_ids[0].tolist() == expected["input_ids"]
-        assert batch.attention_mask[0].tolist() == expected["attention_mask"]
-        if "token_type_ids" in expected:
-            assert batch.token_type_ids is not None
-            assert batch.token_type_ids[0].tolist() == expected["token_type_ids"]
-        assert pairs.length(len(first), len(second)) == len(expected["input_ids"])
+        packed = Packer(pairs, "cross").pack(pairs.encode([context]), pairs.encode([response]), np.array([[0, 0]]))
+        assert packed.input_ids.tolist() == expected["input_ids"]
+        assert packed.types.tolist() == expected.get("token_type_ids", [0] * len(packed.types))
 
     check()
-
-
-def test_a_batch_is_padded_on_the_right_to_its_longest(backbone: Path) -> None:
-    tokenizer = transformers.AutoTokenizer.from_pretrained(backbone)
-    pairs = PairTokenizer(tokenizer, max_length=64)
-    texts = pairs.encode(["the soup was cold", "we waited", "for a train in Rome and then", "yes"])
-    batch = pairs.batch([(texts[0], texts[1]), (texts[2], texts[3])])
-    lengths = batch.attention_mask.sum(1).tolist()
-    assert batch.input_ids.shape == (2, max(lengths))
-    shorter = int(np.argmin(lengths))
-    assert (batch.input_ids[shorter, lengths[shorter] :] == tokenizer.pad_token_id).all()
 
 
 def test_turns_are_joined_by_one_separator_token(backbone: Path) -> None:

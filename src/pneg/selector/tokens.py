@@ -36,21 +36,6 @@ class Ragged:
         return np.diff(self.starts)
 
 
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """A batch of pairs, padded to its longest.
-
-    Attributes:
-        input_ids: shape (pairs, tokens).
-        attention_mask: 1 where there is a token, of the same shape.
-        token_type_ids: 0 for the context, 1 for the response, of the same shape; None where the backbone has none.
-    """
-
-    input_ids: Tokens
-    attention_mask: Tokens
-    token_type_ids: Tokens | None
-
-
 class PairTokenizer:
     """Makes (context, response) pairs as the backbone's own tokenizer would, faster.
 
@@ -132,37 +117,6 @@ class PairTokenizer:
         long = np.minimum(np.maximum(context, response), room - short)
         shorter = context <= response
         return np.where(shorter, short, long), np.where(shorter, long, short)
-
-    def length(self, context: int, response: int) -> int:
-        """Tokens of the pair made of a context and a response of these lengths."""
-        first, second = self.kept(np.array([context]), np.array([response]))
-        return int(first[0] + second[0]) + self.specials
-
-    def batch(self, pairs: Iterable[tuple[Tokens, Tokens]]) -> Pairs:
-        """Put pairs of token arrays together and pad them to the longest."""
-        rows, seconds = [], []
-        for context, response in pairs:
-            first, second = (int(kept[0]) for kept in self.kept(np.array([len(context)]), np.array([len(response)])))
-            rows.append(
-                np.concatenate(
-                    (
-                        self.before,
-                        context[len(context) - first :],
-                        self.middle,
-                        response[len(response) - second :],
-                        self.after,
-                    )
-                )
-            )
-            seconds.append(second + len(self.after))
-        longest = max(map(len, rows))
-        ids = np.full((len(rows), longest), self.pad, dtype=np.int32)
-        mask, types = np.zeros_like(ids), np.zeros_like(ids)
-        for place, (row, second) in enumerate(zip(rows, seconds, strict=True)):
-            ids[place, : len(row)] = row
-            mask[place, : len(row)] = 1
-            types[place, len(row) - second : len(row)] = 1
-        return Pairs(ids, mask, types if self.has_types else None)
 
 
 def buckets(
