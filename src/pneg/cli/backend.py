@@ -226,8 +226,8 @@ class Backend:
     @contextmanager
     def opened(self, lm: "LanguageModel", out: Path, settings: Mapping[str, Any]) -> "Iterator[Asked]":
         """The language model with its meter, its pace and its ledger, for a job that writes `out`."""
+        from pneg.cli.garbage import seldom_looked_for
         from pneg.lm import Ledger, Metered, Paced, Policy, Price, Recorded, Run
-        from pneg.lm.garbage import seldom_looked_for
 
         price = self.price()
         paid = price or Price()

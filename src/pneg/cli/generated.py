@@ -50,7 +50,7 @@ def _fitted(command: options.Decorator) -> options.Decorator:
     type=click.IntRange(1),
     default=5,
     show_default=True,
-    help="Fills of each version. With 2 it takes about half the time, and more is filled up with random responses.",
+    help="Fills of each version. Fewer take less time, and leave more to be filled up with random responses.",
 )
 @click.option("--scorer", metavar="NAME", help="Refuses unlikely texts.  [default: the model before its fit]")
 def mask_and_fill(source: str, versions: int, samples: int, scorer: str | None, **common: Any) -> None:

@@ -81,7 +81,7 @@ class ExportedSelector(Scorer):
             open_session(Path(folder) / MODEL),
             PairTokenizer(tokenizer, found["max_length"], pad=found["pad"], types=found["types"]),
             found["history"],
-            found["architecture"],
+            found.get("architecture", "cross"),
             found["about"],
             found["export"],
             found.get("calibration"),

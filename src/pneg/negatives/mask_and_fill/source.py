@@ -59,7 +59,7 @@ class MaskAndFill:
 
     The first responses of the first round of the diverse choice do not depend on those behind them, so a context
     is filled in waves of 8 masked versions until they are known: what is chosen is the same as if all were filled.
-    Versions with few blanks are filled first: of those with one blank an eighth is good, of those with five none.
+    Versions with few blanks are filled first: more of their fills are good.
 
     Each version is filled in a wrong context of its own. Sixteen dialogues in a row draw the same ones, so that the
     model reads each once for all of them.
@@ -68,7 +68,7 @@ class MaskAndFill:
         pool: the corpus; the model is fitted to its positives, responses and wrong contexts come from it.
         model: to be fitted, as for `pneg.models.causal_folder`; by default `gpt2`, else `smollm2-135m`.
         versions: masked versions of a context's utterances that may be filled.
-        samples: of each. With 2 a context takes about half the time, and more responses are filled up.
+        samples: of each. With fewer a context takes less time, and more responses are filled up.
         kept: responses a context, at most; what is missing of the count then is drawn at random.
         training_versions: of each response, that the model is fitted to.
         fitting: how the model is fitted; by default `Device.fit`, of which the next three may be said otherwise.

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from pneg.lm.garbage import YOUNG, seldom_looked_for
+from pneg.cli.garbage import YOUNG, seldom_looked_for
 
 
 def test_garbage_is_seldom_looked_for_inside_the_block_and_as_before_behind_it() -> None:

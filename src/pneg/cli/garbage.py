@@ -12,8 +12,8 @@ YOUNG = 10_000
 def seldom_looked_for() -> Iterator[None]:
     """Look for cycles less often inside the block, and never among what was there before it.
 
-    A fifth of what a client with hundreds of requests in work takes of the processor is spent on that search
-    (`benchmarks/client_throughput.py`). It is a setting of the whole process: for a command, not for a library.
+    The more requests are in work, the more of a client's processor time goes into that search. It is a setting of the
+    whole process: for a command, not for a library.
     """
     usual = gc.get_threshold()
     gc.freeze()
