@@ -142,16 +142,6 @@ def breaking_off(handler: Handler) -> None:
     handler.close_connection = True
 
 
-def stalling(seconds: float) -> Fault:
-    """Nothing for so long, and then the end of the connection."""
-
-    def stall(handler: Handler) -> None:
-        time.sleep(seconds)
-        handler.close_connection = True
-
-    return stall
-
-
 @contextmanager
 def serving(server: Server) -> Iterator[Server]:
     """Run it in the background until the block ends."""

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -15,15 +16,16 @@ from pneg.negatives import Prompted
 
 CONTEXTS = 40
 CONCURRENCY = 8
-HASTY = Policy(patience=3.0, first_patience=1.0, first_wait=0.01, longest_wait=0.1)
+SOON = Policy(first_wait=0.01, longest_wait=0.1)
+HASTY = replace(SOON, patience=3.0, first_patience=1.0)
 
 
 def given() -> list[Dialogue]:
     return list(islice(corpora.read("starter:test"), CONTEXTS))
 
 
-def written(url: str, timeout: float = 0.4) -> tuple[list[tuple[str, ...]], Paced]:
-    paced = Paced(OpenAICompatible(url, "m", key="k", concurrency=CONCURRENCY, timeout=timeout), HASTY)
+def written(url: str, timeout: float = 60.0, policy: Policy = SOON) -> tuple[list[tuple[str, ...]], Paced]:
+    paced = Paced(OpenAICompatible(url, "m", key="k", concurrency=CONCURRENCY, timeout=timeout), policy)
     return list(Prompted(paced, corpora.read("starter:demonstrations")).propose(given(), 5)), paced
 
 
@@ -56,7 +58,6 @@ def first(n: int, fault: chaos.Fault) -> chaos.Plan:
         pytest.param(every(4, chaos.saying(b"<html>wait</html>", "text/html")), id="HTML"),
         pytest.param(every(4, chaos.saying(b'{"id": "1", "choices": []}')), id="empty choices"),
         pytest.param(every(4, chaos.saying(b"[]")), id="a list"),
-        pytest.param(every(12, chaos.stalling(0.6)), id="stalls"),
     ],
 )
 def test_the_output_is_that_of_an_undisturbed_run(undisturbed: Any, plan: chaos.Plan) -> None:
@@ -66,6 +67,21 @@ def test_the_output_is_that_of_an_undisturbed_run(undisturbed: Any, plan: chaos.
     # what was answered was asked for once: the failures alone were sent again
     assert dict(server.asked) == undisturbed[1] | dict.fromkeys(set(server.asked) - set(undisturbed[1]), 0)
     assert paced.retried == len(server.times) - sum(server.asked.values()) > 0
+
+
+def test_a_server_that_stalls_is_not_waited_for(undisturbed: Any) -> None:
+    stalled = threading.Event()
+
+    def stall(handler: chaos.Handler) -> None:
+        stalled.wait(60)
+        handler.close_connection = True
+
+    with chaos.serving(chaos.Server(every(12, stall))) as server:
+        found, paced = written(server.url, timeout=1.0)
+        stalled.set()
+    assert found == undisturbed[0]
+    # No more than this can be said of how many: a machine that stands still makes an answer late too.
+    assert paced.retried >= len(server.times) // 12
 
 
 def test_a_server_that_admits_few_is_given_few(undisturbed: Any) -> None:
@@ -112,7 +128,7 @@ def test_a_server_that_dies_and_comes_back(undisturbed: Any) -> None:
 def test_a_server_that_keeps_failing_stops_the_job(plan: chaos.Plan, says: str) -> None:
     started = time.monotonic()
     with chaos.serving(chaos.Server(plan)) as server, pytest.raises(BackendError) as caught:
-        written(server.url)
+        written(server.url, policy=HASTY)
     assert says in str(caught.value)
     assert "what is done is kept: give the same command to go on" in str(caught.value)
     assert not caught.value.retryable
