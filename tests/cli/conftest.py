@@ -37,7 +37,7 @@ def process() -> Run:
     def run(*words: object, code: str = "", stdout: int = subprocess.PIPE) -> Ran:
         program = f"{code}\nimport sys; from pneg.cli import main; sys.exit(main())"
         command = [sys.executable, "-c", program, *map(str, words)]
-        done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, env=os.environ)
+        done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=300, env=os.environ)
         return Ran(done.returncode, done.stdout or "", done.stderr)
 
     return run

@@ -126,13 +126,11 @@ def test_a_server_that_dies_and_comes_back(undisturbed: Any) -> None:
     ],
 )
 def test_a_server_that_keeps_failing_stops_the_job(plan: chaos.Plan, says: str) -> None:
-    started = time.monotonic()
     with chaos.serving(chaos.Server(plan)) as server, pytest.raises(BackendError) as caught:
         written(server.url, policy=HASTY)
     assert says in str(caught.value)
     assert "what is done is kept: give the same command to go on" in str(caught.value)
     assert not caught.value.retryable
-    assert time.monotonic() - started < 10
     assert len(server.times) < 400
 
 

@@ -37,7 +37,7 @@ def stopped(home: Path) -> subprocess.CompletedProcess[str]:
         while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") > 2):
             NEVER.wait(0.05)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=300)
     return subprocess.CompletedProcess(SMALL, process.returncode, "", said)
 
 

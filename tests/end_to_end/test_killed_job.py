@@ -68,10 +68,10 @@ def test_a_job_killed_at_twenty_random_moments_pays_for_nothing_twice(tmp_path: 
     assert set(needed.values()) == {1}
     out, ledger = tmp_path / "out.jsonl", tmp_path / "out.jsonl.ledger.sqlite"
     kills = in_flight = 0
-    with serving(Server(delay=0.08)) as server:
+    with serving(Server(delay=0.16)) as server:
         for number in range(KILLS):
             kills += kill_at_a_random_moment(server, command(server, out), moments, number % 4 == 3)
-            time.sleep(0.1)  # what the server still had in work
+            time.sleep(0.3)  # until the server has read all that was sent
             lost = len(server.asked) - rows(ledger)
             assert 0 <= lost <= CONCURRENCY
             in_flight += lost

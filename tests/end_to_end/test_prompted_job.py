@@ -105,7 +105,7 @@ def test_a_stopped_job_goes_on_where_it_was(server: Server, tmp_path: Path, how:
             while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") > share):
                 NEVER.wait(0.05)
             process.send_signal(how)
-            _, said = process.communicate(timeout=60)
+            _, said = process.communicate(timeout=300)
         if process.returncode == 0:
             break
         assert not out.exists()

@@ -48,7 +48,7 @@ class Server:
 
     def ask(self, context: object, candidates: object, **headers: str) -> tuple[int, Any]:
         """Status and JSON of an answer."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=300)
         body = json.dumps({"context": context, "candidates": candidates})
         connection.request("POST", "/rank", body, {"Content-Type": "application/json", **headers})
         response = connection.getresponse()
@@ -56,7 +56,7 @@ class Server:
 
     def metric(self, name: str) -> float:
         """The value of a metric."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=300)
         connection.request("GET", "/metrics")
         [value] = re.findall(rf"^{name} (\S+)$", connection.getresponse().read().decode(), re.MULTILINE)
         return float(value)
@@ -64,7 +64,7 @@ class Server:
     def stop(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         """Exit status and what was said."""
         self.process.send_signal(how)
-        _, said = self.process.communicate(timeout=60)
+        _, said = self.process.communicate(timeout=300)
         return self.process.returncode, said
 
 
@@ -127,7 +127,7 @@ def test_a_hundred_clients_at_once_get_each_the_ranking_they_get_alone(server: S
 def test_what_is_in_work_when_it_is_stopped_gets_its_answer(folder: Path, how: signal.Signals) -> None:
     texts = [f"{number} words about {number % 7}" for number in range(600)]
     with running(folder, "--max-candidates", "600", "--max-waiting", "100000") as server:
-        idle = HTTPConnection("127.0.0.1", server.port, timeout=60)
+        idle = HTTPConnection("127.0.0.1", server.port, timeout=300)
         idle.connect()
         with ThreadPoolExecutor(24) as pool:
             answers = [pool.submit(server.ask, [f"turn {number}"], texts) for number in range(24)]

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -41,7 +40,6 @@ class Server(ThreadingHTTPServer):
         self.batches: dict[str, dict[str, Any]] = {}
         self.paid: Counter[str] = Counter()
         self.lose, self.hold, self.fails, self.expires = 0, False, "", 0
-        self.made = threading.Event()
 
     @property
     def url(self) -> str:
@@ -96,7 +94,6 @@ class Handler(BaseHTTPRequestHandler):
         server.paid.update(
             json.loads(line)["custom_id"] for line in server.files[asked["input_file_id"]].splitlines()
         )
-        server.made.set()
         if server.lose:
             server.lose -= 1
             self.close_connection = True
@@ -201,9 +198,8 @@ def interrupted(server: Server, state: Path) -> None:
     async def run() -> None:
         async with batches(server, state).connect() as complete:
             asking = [asyncio.create_task(complete(replace(ASKED, seed=seed))) for seed in range(10)]
-            while not server.made.is_set():
+            while not state.exists() or state.read_bytes().count(b"\n") < 2:  # until the batch's name is noted
                 await asyncio.sleep(0.005)
-            await asyncio.sleep(0.1)
             for task in asking:
                 task.cancel()
 

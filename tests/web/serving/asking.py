@@ -19,7 +19,7 @@ class Served:
 
     def connection(self) -> HTTPConnection:
         """A connection of one's own."""
-        return HTTPConnection("127.0.0.1", self.port, timeout=30)
+        return HTTPConnection("127.0.0.1", self.port, timeout=300)
 
     def ask(
         self, body: object = ASK, path: str = "/rank", method: str = "POST", **headers: str
