@@ -177,7 +177,8 @@ def attend(
     queries = queries * (width**-0.5 if scaling is None else scaling)
     together = queries.transpose(0, 1).reshape(shared, rows * each, width)
     front = (together @ key[0, :, :alike].transpose(1, 2)).view(shared, rows, each, alike).transpose(0, 1)
-    back = queries @ key[:, :, alike:].transpose(2, 3) + mask[..., alike:]
+    # keys first: the other way round PyTorch would copy all of them on a processor
+    back = (key[:, :, alike:] @ queries.transpose(2, 3)).transpose(2, 3) + mask[..., alike:]
     weights = torch.softmax(torch.cat([front, back], -1), -1)
     front = weights[..., :alike].transpose(0, 1).reshape(shared, rows * each, alike) @ value[0, :, :alike]
     out = weights[..., alike:] @ value[:, :, alike:] + front.view(shared, rows, each, width).transpose(0, 1)
