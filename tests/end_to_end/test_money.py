@@ -4,6 +4,7 @@ import json
 import sqlite3
 from decimal import Decimal
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import pytest
@@ -79,6 +80,10 @@ def test_a_dry_run_says_what_is_left_of_a_stopped_job(run: Any, tmp_path: Path) 
         assert left["requests_in_ledger"] == answered
         assert 0 < left["in_ledger"] < 100
         assert left["contexts"] == 100 - left["in_ledger"]
+        parts = tmp_path / "other.jsonl.parts"  # of a job on a cluster
+        parts.mkdir()
+        copyfile(ledger, parts / "00000000.ledger.sqlite")
+        assert run(server.url, "--dry-run", *other)[1]["in_ledger"] == left["in_ledger"]
         _, resumed, _ = run(server.url, "--dry-run", *PRICES)  # what the journal has is not looked for
         assert resumed["done_before"] + resumed["in_ledger"] == left["in_ledger"]
         assert (resumed["contexts"], resumed["dollars"]) == (left["contexts"], left["dollars"])

@@ -50,7 +50,7 @@ def test_what_a_ledger_has_is_free_and_answered_as_it_was(tmp_path: Path) -> Non
             await ledger.record(recorded.key(refused), refused, Completion(""), 1.0, "refused by the server")
         said: list[str] = []
         for form in ("chat", "completions"):
-            with answers(path, lm, form) as find:
+            with answers([tmp_path / "none.sqlite", path], lm, form) as find:
                 counted = Counted(lm, len, find)
                 async with counted.connect() as complete:
                     said.append((await complete(known)).text if form == "chat" else "")
@@ -63,7 +63,7 @@ def test_what_a_ledger_has_is_free_and_answered_as_it_was(tmp_path: Path) -> Non
 
     other = ["", "not asked for", "not asked for", "0, 2, 600"]
     assert asyncio.run(ask()) == ["one", "refused by the server", "not asked for", "2, 1, 300", *other]
-    with answers(tmp_path / "none.sqlite", lm) as find:
+    with answers([tmp_path / "none.sqlite"], lm) as find:
         assert find(known) is None
     assert not (tmp_path / "none.sqlite").exists()
 

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import fields, replace
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
@@ -100,19 +100,30 @@ def _sampling(sampling: Sampling) -> str:
 
 
 @contextmanager
-def answers(path: Path, lm: LanguageModel, form: str = "") -> Iterator[Find]:
-    """Looks up what a ledger has, and leaves it as it is; where there is no such file nothing is found.
+def answers(paths: Iterable[Path], lm: LanguageModel, form: str = "") -> Iterator[Find]:
+    """Looks up what ledgers have, and leaves them as they are; a file that is not there has nothing.
 
     Args:
-        path: of the ledger.
+        paths: of the ledgers.
         lm: was asked.
         form: as `Recorded` was given it.
 
     Raises:
         LedgerError: as `Ledger`.
     """
-    if not path.is_file():
-        yield lambda _: None
-        return
-    with explained(path), closing(opened(path)) as connection:
-        yield lambda request: answer(connection, _hash(_who(form, lm), request))
+    with ExitStack() as stack:
+        ledgers = []
+        for path in filter(Path.is_file, paths):
+            with explained(path):
+                ledgers.append((path, stack.enter_context(closing(opened(path)))))
+
+        def find(request: Request) -> tuple[Completion, str] | None:
+            key = _hash(_who(form, lm), request)
+            for path, ledger in ledgers:
+                with explained(path):
+                    found = answer(ledger, key)
+                if found:
+                    return found
+            return None
+
+        yield find

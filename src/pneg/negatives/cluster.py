@@ -75,7 +75,7 @@ class Cluster:
         """
         with needs("ray"):
             import ray
-        folder = self.out.absolute().with_name(self.out.name + ".parts")
+        folder = folder_of(self.out)
         folder.mkdir(exist_ok=True)
         sizes = self._split(dialogues, folder)
         missing = [number for number in range(len(sizes)) if not _result(folder, number).exists()]
@@ -149,6 +149,11 @@ class Worker:
                 return {"dialogues": 0, "counts": "{}", "failed": str(error)}
             counts = source.counts
         return {"dialogues": sum(1 for _ in records.read(result)), "counts": json.dumps(counts), "failed": ""}
+
+
+def folder_of(out: Path) -> Path:
+    """Where the parts of an output lie until all are written."""
+    return out.absolute().with_name(out.name + ".parts")
 
 
 def _input(folder: Path, number: int) -> Path:
