@@ -1,13 +1,10 @@
-"""A model as an ONNX graph: fused, computing no more than the scores need, in int8 where that is wanted."""
+"""A model as an ONNX graph: fused, computing no more than the scores need."""
 
-import logging
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pneg import models
 from pneg.errors import ModelError, needs
@@ -22,14 +19,18 @@ with needs("export"):
     from onnx import helper, numpy_helper
 
 OPSET = 17
-BY_TOKEN = {"Add", "BiasGelu", "Div", "Erf", "FastGelu", "Gelu", "LayerNormalization", "MatMul", "Mul", "Tanh"}
-"""Operators that work on each token by itself where all but one of their inputs are weights."""
 MICROSOFT = "com.microsoft"
-HEAD = ("", "_MatMul")
-"""What the quantiser hangs to the name of a product with two axes, which is the head's, when it rewrites it."""
+APART = "MultiHeadAttention"
+"""The operator that attends and does nothing else; it works on each query by itself."""
+BY_TOKEN = {
+    "Add", "BiasGelu", "Div", "Erf", "FastGelu", "Gelu", "LayerNormalization", "MatMul", "Mul", "Tanh", APART,
+}  # fmt: skip
+"""Operators that work on each token by itself where all but one of their inputs are weights."""
+SEEN, SEEN_BY_SCORED = "seen", "seen_by_scored_tokens"
+"""What is added to how much a token, or a scored token, looks at each other one of its row."""
+UNSEEN = -10_000.0
+"""Added to how much a token looks at one that it may not see."""
 POSITIONS = "position_ids"
-Given = Mapping[str, npt.NDArray[Any]]
-"""Inputs of a graph by name."""
 
 
 class _Scores(torch.nn.Module):
@@ -57,6 +58,7 @@ def write_graph(selector: Selector, file: Path) -> None:
     traced(selector, file)
     config = selector.model.config
     found = _fused(file, config)
+    products_apart(found.graph)
     if selector.architecture == "shared":
         _see_by_mask(found.graph, config.num_hidden_layers, config.model_type)
         scored_only(found.graph, config.hidden_size)
@@ -113,42 +115,99 @@ def _fused(file: Path, config: Any) -> onnx.ModelProto:
     return found
 
 
+def products_apart(graph: onnx.GraphProto) -> None:
+    """Make queries, keys and values products of their own before each fused attention.
+
+    The operator that makes them itself does so for each row and head apart, in products too small to be quick.
+    """
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        if node.op_type != "Attention" or not weights.keys() >= set(node.input[1:3]):
+            nodes.append(node)
+            continue
+        tokens, joined, added, mask = [*node.input, ""][:4]
+        pieces = zip(
+            *(np.split(numpy_helper.to_array(weights[name]), 3, axis=-1) for name in (joined, added)), strict=True
+        )
+        parts = [f"{node.output[0]}_{part}" for part in ("queries", "keys", "values")]
+        for part, (weight, bias) in zip(parts, pieces, strict=True):
+            names = f"{part}_weight", f"{part}_bias"
+            for name, value in zip(names, (weight, bias), strict=True):
+                graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+            nodes.append(helper.make_node("MatMul", [tokens, names[0]], [f"{part}_product"], name=f"{part}_product"))
+            nodes.append(helper.make_node("Add", [f"{part}_product", names[1]], [part], name=part))
+        apart = helper.make_node(
+            APART, [*parts, "", mask], list(node.output), name=node.output[0], domain=MICROSOFT,
+            mask_filter_value=UNSEEN,
+        )  # fmt: skip
+        apart.attribute.extend(found for found in node.attribute if found.name in ("num_heads", "scale"))
+        nodes.append(apart)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    drop_unused(graph)
+
+
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Leave out weights that no operator reads."""
+    read = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
 def _see_by_mask(graph: onnx.GraphProto, layers: int, kind: str) -> None:
     """Let each attention take which token sees which from an input, shape (rows, tokens, tokens).
 
     Raises:
         ModelError: when an attention was not fused.
     """
-    attentions = [node for node in graph.node if node.op_type == "Attention"]
+    attentions = [node for node in graph.node if node.op_type == APART]
     if len(attentions) != layers:
         raise ModelError(f"a shared {kind} cannot be exported: its attention is of a kind of its own; cross can")
     for node in attentions:
-        node.input[3] = MASK
-    graph.input.append(helper.make_tensor_value_info(MASK, onnx.TensorProto.INT32, ["rows", "tokens", "tokens"]))
+        del node.input[4:]
+        node.input.extend(["", SEEN])
     gone = {"attention_mask"}
     for node in list(graph.node):
         if gone.intersection(node.input):
             gone.update(node.output)
             graph.node.remove(node)
     graph.input.remove(next(given for given in graph.input if given.name == "attention_mask"))
+    graph.input.append(helper.make_tensor_value_info(MASK, onnx.TensorProto.BOOL, ["rows", "tokens", "tokens"]))
+    graph.input.append(helper.make_tensor_value_info(SCORED, onnx.TensorProto.INT64, ["rows", "scored"]))
+    constants = {"seen_": np.float32(0), "unseen_": np.float32(UNSEEN), "heads_": np.array([1])}
+    graph.initializer.extend(numpy_helper.from_array(np.array(value), name) for name, value in constants.items())
+    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
+        ("Where", [MASK, "seen_", "unseen_"], "seen_by_row", {}),
+        ("Unsqueeze", ["seen_by_row", "heads_"], SEEN, {}),
+        ("Flatten", ["seen_by_row"], "seen_by_token", {"axis": 2}),
+        ("Gather", ["seen_by_token", SCORED], "seen_by_scored", {"axis": 0}),
+        ("Unsqueeze", ["seen_by_scored", "heads_"], SEEN_BY_SCORED, {}),
+    ]
+    nodes = [helper.make_node(kind, given, [name], name=name, **more) for kind, given, name, more in steps]
+    nodes.extend(graph.node)
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def scored_only(graph: onnx.GraphProto, hidden: int | None) -> None:
-    """Compute what follows the last layer's attention for the scored tokens only, as nothing else is read.
+    """Compute the last layer for the scored tokens only, but for its keys and values, as nothing else is read.
 
-    The choice of the first token at the end is moved up through operators that work on each token by itself.
+    The choice of the first token at the end is moved up through operators that work on each token by itself, and
+    through the queries of an attention.
 
     Args:
         graph: changed in place.
-        hidden: numbers of a token, for a graph that scores the tokens that its input `SCORED` names, counted through
-            all rows; None for the first token of each row.
+        hidden: numbers of a token, for a graph that scores the tokens that its input `SCORED` names, shape (rows,
+            scores of a row), counted through all rows; None for the first token of each row.
     """
     weights = {tensor.name for tensor in graph.initializer}
     weights |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
     readers: dict[str, set[str]] = {}
     for node in graph.node:
-        for name in node.input:
-            readers.setdefault(name, set()).add(node.output[0])
+        for place, name in enumerate(node.input):
+            readers.setdefault(name, set()).add("" if node.op_type == APART and place else node.output[0])
     last = next((node for node in reversed(graph.node) if _takes_first(node, graph, weights)), None)
     if last is None:
         if hidden is not None:
@@ -164,9 +223,15 @@ def scored_only(graph: onnx.GraphProto, hidden: int | None) -> None:
     cut = [
         (node, place)
         for node in moved[1:]
-        for place, name in enumerate(node.input)
+        for place, name in enumerate(node.input[:1] if node.op_type == APART else node.input)
         if name and name not in weights and name not in made
     ]
+    if hidden is not None:
+        last.op_type, last.input[1] = "Reshape", "each_"
+        del last.attribute[:]
+        for node in moved:
+            if node.op_type == APART:
+                node.input[5] = SEEN_BY_SCORED
     _pick(graph, cut or [(last, 0)], hidden)
 
 
@@ -184,11 +249,9 @@ def _takes_first(node: onnx.NodeProto, graph: onnx.GraphProto, weights: set[str]
 
 
 def _pick(graph: onnx.GraphProto, cut: list[tuple[onnx.NodeProto, int]], hidden: int | None) -> None:
-    """Let each of these inputs, (node, number of the input), be the scored tokens of what it was, one a row."""
-    constants = {"zero_": [0], "one_": [1], "one_a_row_": [-1, 1, hidden or 1]}
+    """Let each of these inputs, (node, number of the input), be the scored tokens of what it was."""
+    constants = {"zero_": [0], "one_": [1], "each_": [-1, hidden or 1]}
     graph.initializer.extend(numpy_helper.from_array(np.array(value), name) for name, value in constants.items())
-    if hidden is not None:
-        graph.input.append(helper.make_tensor_value_info(SCORED, onnx.TensorProto.INT64, ["scores"]))
     nodes = list(graph.node)
     made: dict[str, str] = {}
     for node, place in cut:
@@ -199,7 +262,7 @@ def _pick(graph: onnx.GraphProto, cut: list[tuple[onnx.NodeProto, int]], hidden:
             if hidden is not None:
                 rows = f"{name}_rows"
                 pieces = [
-                    helper.make_node("Reshape", [name, "one_a_row_"], [rows], name=rows),
+                    helper.make_node("Reshape", [name, "each_"], [rows], name=rows),
                     helper.make_node("Gather", [rows, SCORED], [picked], name=picked, axis=0),
                 ]
             behind = 1 + max((n for n, of in enumerate(nodes) if name in of.output), default=-1)
@@ -207,79 +270,3 @@ def _pick(graph: onnx.GraphProto, cut: list[tuple[onnx.NodeProto, int]], hidden:
         node.input[place] = made[name]
     del graph.node[:]
     graph.node.extend(nodes)
-
-
-def quantise(file: Path, examples: Iterable[Given]) -> None:
-    """Make a graph's matrix products int8, weights by column; the head stays as it is.
-
-    What comes into a product is rounded within the range that it has in the examples, so that a score is the same
-    whatever is scored beside it.
-
-    Args:
-        file: the graph, which is written over.
-        examples: inputs of the graph like those that it will get.
-    """
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    exact = onnx.load(file)
-    for node in exact.graph.node:
-        if node.op_type == "BiasGelu":
-            node.op_type = "FastGelu"  # quicker, and nearer to it than 8 bits are
-    head = [f"{node.name}{end}" for node in exact.graph.node if node.op_type == "Gemm" for end in HEAD]
-    source = file.with_name("float32.onnx")
-    onnx.save(exact, source)
-    logger, level = logging.getLogger(), logging.getLogger().level
-    logger.setLevel(logging.ERROR)
-    try:
-        quantize_dynamic(
-            source,
-            file,
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            op_types_to_quantize=["MatMul", "Attention"],
-            nodes_to_exclude=head,
-            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
-        )
-    finally:
-        logger.setLevel(level)
-        source.unlink()
-    found = onnx.load(file)
-    rounded = [node for node in found.graph.node if node.op_type == "DynamicQuantizeLinear"]
-    for node, (lowest, highest) in zip(
-        rounded, ranges(exact, [node.input[0] for node in rounded], examples), strict=True
-    ):
-        _fix(node, found.graph, lowest, highest)
-    onnx.save(found, file)
-
-
-def ranges(model: onnx.ModelProto, names: Sequence[str], examples: Iterable[Given]) -> list[tuple[float, float]]:
-    """The lowest and the highest number in tensors of a graph over examples; 0 is always inside."""
-    import onnxruntime
-
-    told = onnx.ModelProto()
-    told.CopyFrom(model)
-    del told.graph.output[:]
-    distinct = list(dict.fromkeys(names))
-    told.graph.output.extend(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in distinct)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(told.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    lowest, highest = np.zeros(len(distinct)), np.zeros(len(distinct))
-    for example in examples:
-        tensors = session.run(distinct, dict(example))
-        lowest = np.minimum(lowest, [tensor.min() for tensor in tensors])
-        highest = np.maximum(highest, [tensor.max() for tensor in tensors])
-    found = dict(zip(distinct, zip(lowest.tolist(), highest.tolist(), strict=True), strict=True))
-    return [found[name] for name in names]
-
-
-def _fix(node: onnx.NodeProto, graph: onnx.GraphProto, lowest: float, highest: float) -> None:
-    """Let an operator that rounds within the range of what it gets round within this one."""
-    rounded, scale, zero = node.output
-    step = np.float32(max(highest - lowest, 1e-9) / 255)
-    values = {scale: step, zero: np.uint8(round(-lowest / float(step)))}
-    graph.initializer.extend(numpy_helper.from_array(np.array(value), name) for name, value in values.items())
-    node.op_type = "QuantizeLinear"
-    node.input.extend([scale, zero])
-    del node.output[:]
-    node.output.append(rounded)
