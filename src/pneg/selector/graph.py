@@ -1,10 +1,12 @@
 """A model as an ONNX graph: fused, computing no more than the scores need."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pneg import models
 from pneg.errors import ModelError, needs
@@ -19,17 +21,15 @@ with needs("export"):
     from onnx import helper, numpy_helper
 
 OPSET = 17
+"""That torch writes: the one whose patterns the optimiser knows."""
+ATTENDS = 23
+"""The first with an operator that attends and does nothing else. It takes a mask of booleans for next to nothing;
+Microsoft's two add one of floats to each head's products."""
 MICROSOFT = "com.microsoft"
-APART = "MultiHeadAttention"
-"""The operator that attends and does nothing else; it works on each query by itself."""
-BY_TOKEN = {
-    "Add", "BiasGelu", "Div", "Erf", "FastGelu", "Gelu", "LayerNormalization", "MatMul", "Mul", "Tanh", APART,
-}  # fmt: skip
+BY_TOKEN = {"Add", "BiasGelu", "Div", "Erf", "FastGelu", "Gelu", "LayerNormalization", "MatMul", "Mul", "Tanh"}
 """Operators that work on each token by itself where all but one of their inputs are weights."""
 SEEN, SEEN_BY_SCORED = "seen", "seen_by_scored_tokens"
-"""What is added to how much a token, or a scored token, looks at each other one of its row."""
-UNSEEN = -10_000.0
-"""Added to how much a token looks at one that it may not see."""
+"""Which tokens of its row a token sees, or a scored token; each shape (rows, 1, tokens that see, tokens seen)."""
 POSITIONS = "position_ids"
 
 
@@ -58,12 +58,17 @@ def write_graph(selector: Selector, file: Path) -> None:
     traced(selector, file)
     config = selector.model.config
     found = _fused(file, config)
-    products_apart(found.graph)
+    apart = products_apart(found.graph)
     if selector.architecture == "shared":
-        _see_by_mask(found.graph, config.num_hidden_layers, config.model_type)
+        if apart != config.num_hidden_layers:
+            kind = config.model_type
+            raise ModelError(f"a shared {kind} cannot be exported: its attention is of a kind of its own; cross can")
+        _see_by_mask(found.graph)
         scored_only(found.graph, config.hidden_size)
     else:
+        _see_by_padding(found.graph)
         scored_only(found.graph, None)
+    drop_unused(found.graph)
     onnx.save(found, file)
 
 
@@ -110,85 +115,103 @@ def _fused(file: Path, config: Any) -> onnx.ModelProto:
     )
     optimised.topological_sort()
     found: onnx.ModelProto = optimised.model
-    if MICROSOFT not in {opset.domain for opset in found.opset_import}:
-        found.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
+    del found.opset_import[:]
+    # no operator of such a graph has changed between the two
+    found.opset_import.extend([helper.make_opsetid("", ATTENDS), helper.make_opsetid(MICROSOFT, 1)])
+    found.ir_version = helper.find_min_ir_version_for(found.opset_import, ignore_unknown=True)
     return found
 
 
-def products_apart(graph: onnx.GraphProto) -> None:
-    """Make queries, keys and values products of their own before each fused attention.
+def products_apart(graph: onnx.GraphProto) -> int:
+    """Make queries, keys and values products of their own before each fused attention, which sees by `SEEN`.
 
-    The operator that makes them itself does so for each row and head apart, in products too small to be quick.
+    Returns:
+        How many attentions there are now.
     """
-    weights = {tensor.name: tensor for tensor in graph.initializer}
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     nodes: list[onnx.NodeProto] = []
+    attentions = 0
     for node in graph.node:
-        if node.op_type != "Attention" or not weights.keys() >= set(node.input[1:3]):
+        plain = len(node.input) <= 4 and weights.keys() >= set(node.input[1:3])
+        if node.op_type != "Attention" or not plain:
             nodes.append(node)
             continue
-        tokens, joined, added, mask = [*node.input, ""][:4]
-        pieces = zip(
-            *(np.split(numpy_helper.to_array(weights[name]), 3, axis=-1) for name in (joined, added)), strict=True
-        )
-        parts = [f"{node.output[0]}_{part}" for part in ("queries", "keys", "values")]
-        for part, (weight, bias) in zip(parts, pieces, strict=True):
-            names = f"{part}_weight", f"{part}_bias"
-            for name, value in zip(names, (weight, bias), strict=True):
+        [tokens, weight, bias], [output] = node.input[:3], node.output
+        parts = [f"{output}_{part}" for part in ("queries", "keys", "values")]
+        for part, *values in zip(
+            parts, np.split(weights[weight], 3, axis=1), np.split(weights[bias], 3), strict=True
+        ):
+            own = [f"{part}_weight", f"{part}_bias"]
+            for name, value in zip(own, values, strict=True):
                 graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
-            nodes.append(helper.make_node("MatMul", [tokens, names[0]], [f"{part}_product"], name=f"{part}_product"))
-            nodes.append(helper.make_node("Add", [f"{part}_product", names[1]], [part], name=part))
-        apart = helper.make_node(
-            APART, [*parts, "", mask], list(node.output), name=node.output[0], domain=MICROSOFT,
-            mask_filter_value=UNSEEN,
-        )  # fmt: skip
-        apart.attribute.extend(found for found in node.attribute if found.name in ("num_heads", "scale"))
-        nodes.append(apart)
+            product = f"{part}_product"
+            nodes.append(helper.make_node("MatMul", [tokens, own[0]], [product], name=product))
+            nodes.append(helper.make_node("Add", [product, own[1]], [part], name=part))
+        given = {found.name: helper.get_attribute_value(found) for found in node.attribute}
+        heads = dict.fromkeys(("q_num_heads", "kv_num_heads"), given["num_heads"])
+        scale = given.get("scale")
+        nodes.append(helper.make_node("Attention", [*parts, SEEN], [output], name=output, scale=scale, **heads))
+        attentions += 1
     del graph.node[:]
     graph.node.extend(nodes)
-    drop_unused(graph)
+    return attentions
 
 
 def drop_unused(graph: onnx.GraphProto) -> None:
-    """Leave out weights that no operator reads."""
-    read = {name for node in graph.node for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
+    """Leave out operators, weights and what else is not read."""
+    read = {output.name for output in graph.output}
+    kept: list[onnx.NodeProto] = []
+    for node in reversed(graph.node):
+        if read.intersection(node.output):
+            read.update(node.input)
+            kept.append(node)
+    tensors = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(reversed(kept))
+    graph.initializer.extend(tensors)
 
 
-def _see_by_mask(graph: onnx.GraphProto, layers: int, kind: str) -> None:
-    """Let each attention take which token sees which from an input, shape (rows, tokens, tokens).
+def _see_by_padding(graph: onnx.GraphProto) -> None:
+    """Let all tokens see those that are no padding."""
+    _put_first(
+        graph,
+        {"ahead_": np.array([1, 2]), "behind_": np.array([1, 3])},
+        [
+            helper.make_node("Cast", ["attention_mask"], ["not_padding"], to=onnx.TensorProto.BOOL),
+            helper.make_node("Not", ["not_padding"], ["padding"]),
+            helper.make_node("Unsqueeze", ["not_padding", "ahead_"], [SEEN_BY_SCORED]),
+            helper.make_node("And", ["padding", "not_padding"], ["never"]),
+            helper.make_node("Unsqueeze", ["never", "behind_"], ["seen_besides"]),
+            helper.make_node("Or", [SEEN_BY_SCORED, "seen_besides"], [SEEN]),  # the operator does not broadcast
+        ],
+    )
 
-    Raises:
-        ModelError: when an attention was not fused.
-    """
-    attentions = [node for node in graph.node if node.op_type == APART]
-    if len(attentions) != layers:
-        raise ModelError(f"a shared {kind} cannot be exported: its attention is of a kind of its own; cross can")
-    for node in attentions:
-        del node.input[4:]
-        node.input.extend(["", SEEN])
-    gone = {"attention_mask"}
-    for node in list(graph.node):
-        if gone.intersection(node.input):
-            gone.update(node.output)
-            graph.node.remove(node)
+
+def _see_by_mask(graph: onnx.GraphProto) -> None:
+    """Let inputs tell which token sees which, shape (rows, tokens, tokens), and which ones are scored."""
     graph.input.remove(next(given for given in graph.input if given.name == "attention_mask"))
     graph.input.append(helper.make_tensor_value_info(MASK, onnx.TensorProto.BOOL, ["rows", "tokens", "tokens"]))
     graph.input.append(helper.make_tensor_value_info(SCORED, onnx.TensorProto.INT64, ["rows", "scored"]))
-    constants = {"seen_": np.float32(0), "unseen_": np.float32(UNSEEN), "heads_": np.array([1])}
-    graph.initializer.extend(numpy_helper.from_array(np.array(value), name) for name, value in constants.items())
-    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
-        ("Where", [MASK, "seen_", "unseen_"], "seen_by_row", {}),
-        ("Unsqueeze", ["seen_by_row", "heads_"], SEEN, {}),
-        ("Flatten", ["seen_by_row"], "seen_by_token", {"axis": 2}),
-        ("Gather", ["seen_by_token", SCORED], "seen_by_scored", {"axis": 0}),
-        ("Unsqueeze", ["seen_by_scored", "heads_"], SEEN_BY_SCORED, {}),
-    ]
-    nodes = [helper.make_node(kind, given, [name], name=name, **more) for kind, given, name, more in steps]
-    nodes.extend(graph.node)
+    _put_first(
+        graph,
+        {"heads_": np.array([1])},
+        [
+            helper.make_node("Unsqueeze", [MASK, "heads_"], [SEEN]),
+            helper.make_node("Flatten", [MASK], ["seen_by_token"], axis=2),
+            helper.make_node("Gather", ["seen_by_token", SCORED], ["seen_by_scored"], axis=0),
+            helper.make_node("Unsqueeze", ["seen_by_scored", "heads_"], [SEEN_BY_SCORED]),
+        ],
+    )
+
+
+def _put_first(
+    graph: onnx.GraphProto, constants: Mapping[str, npt.NDArray[Any]], nodes: list[onnx.NodeProto]
+) -> None:
+    """Put operators and what they need before all others."""
+    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    rest = list(graph.node)
     del graph.node[:]
-    graph.node.extend(nodes)
+    graph.node.extend([*nodes, *rest])
 
 
 def scored_only(graph: onnx.GraphProto, hidden: int | None) -> None:
@@ -207,7 +230,8 @@ def scored_only(graph: onnx.GraphProto, hidden: int | None) -> None:
     readers: dict[str, set[str]] = {}
     for node in graph.node:
         for place, name in enumerate(node.input):
-            readers.setdefault(name, set()).add("" if node.op_type == APART and place else node.output[0])
+            # an attention reads its queries by token, the rest as a whole
+            readers.setdefault(name, set()).add("" if node.op_type == "Attention" and place else node.output[0])
     last = next((node for node in reversed(graph.node) if _takes_first(node, graph, weights)), None)
     if last is None:
         if hidden is not None:
@@ -217,21 +241,22 @@ def scored_only(graph: onnx.GraphProto, hidden: int | None) -> None:
     made = {last.output[0]}
     for node in reversed(graph.node):
         by_token = node.op_type in BY_TOKEN and (node.op_type != "MatMul" or node.input[1] in weights)
+        by_token = by_token or SEEN in node.input
         if by_token and made.issuperset(readers.get(node.output[0], {""})):
             moved.append(node)
             made.add(node.output[0])
     cut = [
         (node, place)
         for node in moved[1:]
-        for place, name in enumerate(node.input[:1] if node.op_type == APART else node.input)
+        for place, name in enumerate(node.input[:1] if SEEN in node.input else node.input)
         if name and name not in weights and name not in made
     ]
     if hidden is not None:
         last.op_type, last.input[1] = "Reshape", "each_"
         del last.attribute[:]
-        for node in moved:
-            if node.op_type == APART:
-                node.input[5] = SEEN_BY_SCORED
+    for node in moved:
+        if SEEN in node.input:
+            node.input[3] = SEEN_BY_SCORED
     _pick(graph, cut or [(last, 0)], hidden)
 
 
