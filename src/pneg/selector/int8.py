@@ -67,7 +67,9 @@ def _rounding(graph: onnx.GraphProto, name: str, lowest: float, highest: float) 
     scale, zero = f"{name}_scale", f"{name}_zero"
     values = {scale: step, zero: np.uint8(round(-lowest / float(step)))}
     graph.initializer.extend(numpy_helper.from_array(np.array(value), key) for key, value in values.items())
-    return helper.make_node("QuantizeLinear", [name, scale, zero], [f"{name}_rounded"], name=f"{name}_rounded")
+    made = f"{name}_rounded"
+    # Microsoft's, as ONNX Runtime 1.23 has the other one only up to opset 21
+    return helper.make_node("QuantizeLinear", [name, scale, zero], [made], name=made, domain=MICROSOFT)
 
 
 def _product(graph: onnx.GraphProto, node: onnx.NodeProto, weight: onnx.TensorProto) -> onnx.NodeProto:
