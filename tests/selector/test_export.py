@@ -13,12 +13,13 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from pneg import Selector, corpora
 from pneg.errors import DataError, ModelError
-from pneg.selector import export, graph, ranking
-from pneg.selector.exported import MODEL, ExportedSelector, inputs
+from pneg.selector import export, int8, ranking
+from pneg.selector.exported import MODEL, ExportedSelector, inputs, open_session
+from pneg.selector.packing import Architecture
 from pneg.selector.ranking import Pair
 
 STARTER = list(corpora.read("starter:test"))
@@ -45,6 +46,7 @@ def test_an_export_gives_the_scores_of_torch_for_each_architecture(decided: Path
     expected = selector.score(PAIRS)
     assert expected.std() > 0.05
     export.write(selector, tmp_path / "float32", "float32", PAIRS)
+    onnx.checker.check_model(tmp_path / "float32" / MODEL)  # no operator is told what its opset does not know
     found = ExportedSelector.load(tmp_path / "float32").score(PAIRS)
     assert found.dtype == np.float32
     assert np.abs(found - expected).max() < 1e-4
@@ -73,8 +75,8 @@ def test_a_shared_export_reads_a_context_once_and_gives_the_scores_of_torch(
     assert np.abs(exported.score(pairs) - expected).max() < 1e-4
     assert np.abs([exported.score([pair])[0] for pair in pairs[:9]] - expected[:9]).max() < 1e-4
     assert [len(batch) for batch in _batches(exported, many[:9])] == [5, 4]  # one context, both threads
-    tokens = [len(exported.session.run(None, given)[0]) for given in _given(exported, many[:5])]
-    assert tokens == [5]  # five candidates in one row
+    scores = [len(exported.session.run(None, given)[0]) for given in _given(exported, many[:5])]
+    assert scores == [5]  # five candidates in one row
     coarse = ExportedSelector.load(tmp_path / "int8")
     assert correlation(coarse.score(pairs), expected) > 0.9
     assert np.abs([coarse.score([pair])[0] for pair in pairs[:9]] - coarse.score(pairs)[:9]).max() < 1e-5
@@ -85,7 +87,7 @@ def test_ranges_are_those_of_the_examples_and_hold_zero(tmp_path: Path) -> None:
     nodes = [helper.make_node("Neg", ["x"], ["y"]), helper.make_node("Abs", ["y"], ["z"])]
     model = helper.make_model(helper.make_graph(nodes, "g", [tensor("x")], [tensor("z")]), ir_version=8)
     examples = [{"x": np.array(values, dtype=np.float32)} for values in ([1, 2], [-3, 1], [2, 2])]
-    assert graph.ranges(model, ["y", "z", "y"], examples) == [(-2, 3), (0, 3), (-2, 3)]
+    assert int8.ranges(model, ["y", "z"], examples) == [(-2, 3), (0, 3)]
     assert [output.name for output in model.graph.output] == ["z"]
 
 
@@ -131,28 +133,67 @@ def test_scores_do_not_depend_on_neighbours_order_or_threads(precision: str, sav
     assert selector.score([]).shape == (0,)
 
 
-def test_the_last_layer_is_computed_for_the_first_token_only(backbones: dict[str, Path], tmp_path: Path) -> None:
-    export.write(Selector.create(str(backbones["bert"]), device="cpu"), tmp_path / "out", "float32", PAIRS)
-    found = onnx.load(tmp_path / "out" / MODEL).graph
-    kinds = [node.op_type for node in found.node]
-    assert kinds.count("Attention") == 2
-    # behind the last slice: the attention's own product, the two of the feed-forward part
-    last = max(place for place, kind in enumerate(kinds) if kind == "Slice")
-    assert last > max(place for place, kind in enumerate(kinds) if kind == "Attention")
-    assert kinds[last:].count("MatMul") == 3
+def test_the_last_layer_is_computed_for_the_scored_tokens_only(backbones: dict[str, Path], tmp_path: Path) -> None:
+    for architecture in ("cross", "shared"):
+        selector = Selector.create(str(backbones["bert"]), device="cpu", architecture=architecture, max_length=96)
+        export.write(selector, tmp_path / architecture, "float32", PAIRS)
+        found = onnx.load(tmp_path / architecture / MODEL).graph
+        made = {name: node for node in found.node for name in node.output}
+        attentions = [node for node in found.node if node.op_type == "Attention"]
+        first, last = ([made[made[name].input[0]].input[0] for name in node.input[:3]] for node in attentions)
+        assert len(set(first)) == 1  # queries, keys and values of all tokens
+        assert last == [f"{last[1]}_scored", last[1], last[1]]
+        assert made[last[1]].op_type == "LayerNormalization"
+        readers = [node.op_type for node in found.node if last[0] in node.input]
+        assert sorted(readers) == ["Add", "MatMul"]  # what the attention gives is added to it; its queries
 
 
-def test_weights_are_int8_and_the_head_is_not(backbones: dict[str, Path], tmp_path: Path) -> None:
-    export.write(Selector.create(str(backbones["bert"]), device="cpu"), tmp_path / "out", "int8", PAIRS)
+@pytest.mark.parametrize("architecture", ["cross", "shared"])
+def test_no_product_of_an_int8_graph_is_made_within_an_attention_and_the_head_is_exact(
+    architecture: Architecture, backbones: dict[str, Path], tmp_path: Path
+) -> None:
+    selector = Selector.create(str(backbones["bert"]), device="cpu", architecture=architecture, max_length=96)
+    export.write(selector, tmp_path / "out", "int8", PAIRS)
     found = onnx.load(tmp_path / "out" / MODEL).graph
     kinds = [node.op_type for node in found.node]
-    assert (kinds.count("QAttention"), kinds.count("MatMulInteger"), kinds.count("MatMul")) == (2, 6, 2)
+    assert not {"QAttention", "MatMul", "MatMulInteger"}.intersection(kinds)
+    assert {node.domain for node in found.node if node.op_type == "Attention"} == {""}  # which makes no product
+    assert (kinds.count("Attention"), kinds.count("MatMulIntegerToFloat"), kinds.count("Gemm")) == (2, 12, 2)
+    # what queries, keys and values are made of is rounded once; in the last layer what the queries are made of apart
+    assert kinds.count("QuantizeLinear") == 2 * 4 + 1
     types = {tensor.name: tensor.data_type for tensor in found.initializer}
-    heads = [types[node.input[1]] for node in found.node if node.op_type == "MatMul"]
-    assert heads == [onnx.TensorProto.FLOAT] * 2
+    weights = {types[node.input[1]] for node in found.node if node.op_type == "MatMulIntegerToFloat"}
+    assert weights == {onnx.TensorProto.INT8}
+    assert {types[node.input[1]] for node in found.node if node.op_type == "Gemm"} == {onnx.TensorProto.FLOAT}
+    assert all(len(node.input) == 7 for node in found.node if node.op_type == "MatMulIntegerToFloat")  # with a bias
+    read = {name for node in found.node for name in node.input}
+    assert read.issuperset(types)
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
         "README.md", MODEL, "selector.json", "tokenizer.json",
     ]  # fmt: skip
+
+
+def test_a_product_is_rounded_by_hand(tmp_path: Path) -> None:
+    # weights in steps of 2/127 and 0.5/127; what comes in, -1 to 4, in steps of 5/255: 0 is 51, 3 is 204
+    weights = np.array([[2.0, 0.5], [-1.0, 0.25]], dtype=np.float32)
+    given = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 2])
+    scores = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["n", 2])
+    stored = [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(np.float32([10, 20]), "b")]
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["p"]), helper.make_node("Add", ["b", "p"], ["y"])]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", [given], [scores], stored), ir_version=8, opset_imports=opsets
+    )
+    onnx.save(model, tmp_path / MODEL)
+    int8.quantise(tmp_path / MODEL, [{"x": np.array([[-1, 4]], dtype=np.float32)}])
+    found = onnx.load(tmp_path / MODEL).graph
+    assert [node.op_type for node in found.node] == ["QuantizeLinear", "MatMulIntegerToFloat"]
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in found.initializer}
+    assert tensors["x_zero"] == 51
+    assert tensors["w_rounded"].tolist() == [[127, 127], [-64, 64]]
+    [out] = open_session(tmp_path / MODEL).run(None, {"x": np.array([[3, 0]], dtype=np.float32)})
+    # 153 steps of 5/255 are 3
+    assert out == pytest.approx(np.array([[3 * 2 + 10, 3 * 0.5 + 20]]), abs=1e-5)
 
 
 def test_what_a_selector_was_calibrated_to_goes_with_it(backbones: dict[str, Path], tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from pneg.errors import DataError, ModelError
 from pneg.selector import ranking
 from pneg.selector.card import exported_card
 from pneg.selector.exported import MODEL, TOKENIZER, ExportedSelector
-from pneg.selector.graph import quantise, write_graph
+from pneg.selector.graph import write_graph
+from pneg.selector.int8 import quantise
 from pneg.selector.model import Selector
 from pneg.selector.ranking import Pair
 

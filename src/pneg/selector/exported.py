@@ -115,7 +115,8 @@ class ExportedSelector(Scorer):
         def run(chosen: npt.NDArray[np.int64]) -> None:
             packed = self.packer.pack(contexts, responses, numbers[chosen])
             [values] = self.session.run(None, inputs(packed, self.pairs.has_types))
-            scores[chosen[packed.pairs[packed.pairs >= 0]]] = values
+            asked = packed.pairs >= 0
+            scores[chosen[packed.pairs[asked]]] = values[asked]
 
         batches = self._batches(contexts, responses, numbers)
         with ThreadPoolExecutor(self.threads) as pool:
@@ -171,8 +172,8 @@ def inputs(packed: Packed, types: bool) -> dict[str, npt.NDArray[Any]]:
     looking, seen = segments[:, :, None], segments[:, None, :]
     return found | {
         "position_ids": packed.positions.reshape(shape).astype(np.int64),
-        MASK: ((seen == CONTEXT) | (looking == seen)).astype(np.int32),
-        SCORED: packed.scored[packed.pairs >= 0],
+        MASK: (seen == CONTEXT) | (looking == seen),
+        SCORED: packed.scored.reshape(block.rows, block.scored),
     }
 
 

@@ -1,8 +1,7 @@
-"""A model as an ONNX graph: fused, computing no more than the scores need, in int8 where that is wanted."""
+"""A model as an ONNX graph: fused, computing no more than the scores need."""
 
-import logging
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,16 @@ with needs("export"):
     from onnx import helper, numpy_helper
 
 OPSET = 17
+"""That torch writes: the one whose patterns the optimiser knows."""
+ATTENDS = 23
+"""The first with an operator that attends and does nothing else. It takes a mask of booleans for next to nothing;
+Microsoft's two add one of floats to each head's products."""
+MICROSOFT = "com.microsoft"
 BY_TOKEN = {"Add", "BiasGelu", "Div", "Erf", "FastGelu", "Gelu", "LayerNormalization", "MatMul", "Mul", "Tanh"}
 """Operators that work on each token by itself where all but one of their inputs are weights."""
-MICROSOFT = "com.microsoft"
-HEAD = ("", "_MatMul")
-"""What the quantiser hangs to the name of a product with two axes, which is the head's, when it rewrites it."""
+SEEN, SEEN_BY_SCORED = "seen", "seen_by_scored_tokens"
+"""Which tokens of its row a token sees, or a scored token; each shape (rows, 1, tokens that see, tokens seen)."""
 POSITIONS = "position_ids"
-Given = Mapping[str, npt.NDArray[Any]]
-"""Inputs of a graph by name."""
 
 
 class _Scores(torch.nn.Module):
@@ -57,11 +58,17 @@ def write_graph(selector: Selector, file: Path) -> None:
     traced(selector, file)
     config = selector.model.config
     found = _fused(file, config)
+    apart = products_apart(found.graph)
     if selector.architecture == "shared":
-        _see_by_mask(found.graph, config.num_hidden_layers, config.model_type)
+        if apart != config.num_hidden_layers:
+            kind = config.model_type
+            raise ModelError(f"a shared {kind} cannot be exported: its attention is of a kind of its own; cross can")
+        _see_by_mask(found.graph)
         scored_only(found.graph, config.hidden_size)
     else:
+        _see_by_padding(found.graph)
         scored_only(found.graph, None)
+    drop_unused(found.graph)
     onnx.save(found, file)
 
 
@@ -108,47 +115,123 @@ def _fused(file: Path, config: Any) -> onnx.ModelProto:
     )
     optimised.topological_sort()
     found: onnx.ModelProto = optimised.model
-    if MICROSOFT not in {opset.domain for opset in found.opset_import}:
-        found.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
+    del found.opset_import[:]
+    # no operator of such a graph has changed between the two
+    found.opset_import.extend([helper.make_opsetid("", ATTENDS), helper.make_opsetid(MICROSOFT, 1)])
+    found.ir_version = helper.find_min_ir_version_for(found.opset_import, ignore_unknown=True)
     return found
 
 
-def _see_by_mask(graph: onnx.GraphProto, layers: int, kind: str) -> None:
-    """Let each attention take which token sees which from an input, shape (rows, tokens, tokens).
+def products_apart(graph: onnx.GraphProto) -> int:
+    """Make queries, keys and values products of their own before each fused attention, which sees by `SEEN`.
 
-    Raises:
-        ModelError: when an attention was not fused.
+    Returns:
+        How many attentions there are now.
     """
-    attentions = [node for node in graph.node if node.op_type == "Attention"]
-    if len(attentions) != layers:
-        raise ModelError(f"a shared {kind} cannot be exported: its attention is of a kind of its own; cross can")
-    for node in attentions:
-        node.input[3] = MASK
-    graph.input.append(helper.make_tensor_value_info(MASK, onnx.TensorProto.INT32, ["rows", "tokens", "tokens"]))
-    gone = {"attention_mask"}
-    for node in list(graph.node):
-        if gone.intersection(node.input):
-            gone.update(node.output)
-            graph.node.remove(node)
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    nodes: list[onnx.NodeProto] = []
+    attentions = 0
+    for node in graph.node:
+        plain = len(node.input) <= 4 and weights.keys() >= set(node.input[1:3])
+        if node.op_type != "Attention" or not plain:
+            nodes.append(node)
+            continue
+        [tokens, weight, bias], [output] = node.input[:3], node.output
+        parts = [f"{output}_{part}" for part in ("queries", "keys", "values")]
+        for part, *values in zip(
+            parts, np.split(weights[weight], 3, axis=1), np.split(weights[bias], 3), strict=True
+        ):
+            own = [f"{part}_weight", f"{part}_bias"]
+            for name, value in zip(own, values, strict=True):
+                graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+            product = f"{part}_product"
+            nodes.append(helper.make_node("MatMul", [tokens, own[0]], [product], name=product))
+            nodes.append(helper.make_node("Add", [product, own[1]], [part], name=part))
+        given = {found.name: helper.get_attribute_value(found) for found in node.attribute}
+        heads = dict.fromkeys(("q_num_heads", "kv_num_heads"), given["num_heads"])
+        scale = given.get("scale")
+        nodes.append(helper.make_node("Attention", [*parts, SEEN], [output], name=output, scale=scale, **heads))
+        attentions += 1
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return attentions
+
+
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Leave out operators, weights and what else is not read."""
+    read = {output.name for output in graph.output}
+    kept: list[onnx.NodeProto] = []
+    for node in reversed(graph.node):
+        if read.intersection(node.output):
+            read.update(node.input)
+            kept.append(node)
+    tensors = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(reversed(kept))
+    graph.initializer.extend(tensors)
+
+
+def _see_by_padding(graph: onnx.GraphProto) -> None:
+    """Let all tokens see those that are no padding."""
+    _put_first(
+        graph,
+        {"ahead_": np.array([1, 2]), "behind_": np.array([1, 3])},
+        [
+            helper.make_node("Cast", ["attention_mask"], ["not_padding"], to=onnx.TensorProto.BOOL),
+            helper.make_node("Not", ["not_padding"], ["padding"]),
+            helper.make_node("Unsqueeze", ["not_padding", "ahead_"], [SEEN_BY_SCORED]),
+            helper.make_node("And", ["padding", "not_padding"], ["never"]),
+            helper.make_node("Unsqueeze", ["never", "behind_"], ["seen_besides"]),
+            helper.make_node("Or", [SEEN_BY_SCORED, "seen_besides"], [SEEN]),  # the operator does not broadcast
+        ],
+    )
+
+
+def _see_by_mask(graph: onnx.GraphProto) -> None:
+    """Let inputs tell which token sees which, shape (rows, tokens, tokens), and which ones are scored."""
     graph.input.remove(next(given for given in graph.input if given.name == "attention_mask"))
+    graph.input.append(helper.make_tensor_value_info(MASK, onnx.TensorProto.BOOL, ["rows", "tokens", "tokens"]))
+    graph.input.append(helper.make_tensor_value_info(SCORED, onnx.TensorProto.INT64, ["rows", "scored"]))
+    _put_first(
+        graph,
+        {"heads_": np.array([1])},
+        [
+            helper.make_node("Unsqueeze", [MASK, "heads_"], [SEEN]),
+            helper.make_node("Flatten", [MASK], ["seen_by_token"], axis=2),
+            helper.make_node("Gather", ["seen_by_token", SCORED], ["seen_by_scored"], axis=0),
+            helper.make_node("Unsqueeze", ["seen_by_scored", "heads_"], [SEEN_BY_SCORED]),
+        ],
+    )
+
+
+def _put_first(
+    graph: onnx.GraphProto, constants: Mapping[str, npt.NDArray[Any]], nodes: list[onnx.NodeProto]
+) -> None:
+    """Put operators and what they need before all others."""
+    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    rest = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*nodes, *rest])
 
 
 def scored_only(graph: onnx.GraphProto, hidden: int | None) -> None:
-    """Compute what follows the last layer's attention for the scored tokens only, as nothing else is read.
+    """Compute the last layer for the scored tokens only, but for its keys and values, as nothing else is read.
 
-    The choice of the first token at the end is moved up through operators that work on each token by itself.
+    The choice of the first token at the end is moved up through operators that work on each token by itself, and
+    through the queries of an attention.
 
     Args:
         graph: changed in place.
-        hidden: numbers of a token, for a graph that scores the tokens that its input `SCORED` names, counted through
-            all rows; None for the first token of each row.
+        hidden: numbers of a token, for a graph that scores the tokens that its input `SCORED` names, shape (rows,
+            scores of a row), counted through all rows; None for the first token of each row.
     """
     weights = {tensor.name for tensor in graph.initializer}
     weights |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
     readers: dict[str, set[str]] = {}
     for node in graph.node:
-        for name in node.input:
-            readers.setdefault(name, set()).add(node.output[0])
+        for place, name in enumerate(node.input):
+            # an attention reads its queries by token, the rest as a whole
+            readers.setdefault(name, set()).add("" if node.op_type == "Attention" and place else node.output[0])
     last = next((node for node in reversed(graph.node) if _takes_first(node, graph, weights)), None)
     if last is None:
         if hidden is not None:
@@ -158,15 +241,22 @@ def scored_only(graph: onnx.GraphProto, hidden: int | None) -> None:
     made = {last.output[0]}
     for node in reversed(graph.node):
         by_token = node.op_type in BY_TOKEN and (node.op_type != "MatMul" or node.input[1] in weights)
+        by_token = by_token or SEEN in node.input
         if by_token and made.issuperset(readers.get(node.output[0], {""})):
             moved.append(node)
             made.add(node.output[0])
     cut = [
         (node, place)
         for node in moved[1:]
-        for place, name in enumerate(node.input)
+        for place, name in enumerate(node.input[:1] if SEEN in node.input else node.input)
         if name and name not in weights and name not in made
     ]
+    if hidden is not None:
+        last.op_type, last.input[1] = "Reshape", "each_"
+        del last.attribute[:]
+    for node in moved:
+        if SEEN in node.input:
+            node.input[3] = SEEN_BY_SCORED
     _pick(graph, cut or [(last, 0)], hidden)
 
 
@@ -184,11 +274,9 @@ def _takes_first(node: onnx.NodeProto, graph: onnx.GraphProto, weights: set[str]
 
 
 def _pick(graph: onnx.GraphProto, cut: list[tuple[onnx.NodeProto, int]], hidden: int | None) -> None:
-    """Let each of these inputs, (node, number of the input), be the scored tokens of what it was, one a row."""
-    constants = {"zero_": [0], "one_": [1], "one_a_row_": [-1, 1, hidden or 1]}
+    """Let each of these inputs, (node, number of the input), be the scored tokens of what it was."""
+    constants = {"zero_": [0], "one_": [1], "each_": [-1, hidden or 1]}
     graph.initializer.extend(numpy_helper.from_array(np.array(value), name) for name, value in constants.items())
-    if hidden is not None:
-        graph.input.append(helper.make_tensor_value_info(SCORED, onnx.TensorProto.INT64, ["scores"]))
     nodes = list(graph.node)
     made: dict[str, str] = {}
     for node, place in cut:
@@ -199,7 +287,7 @@ def _pick(graph: onnx.GraphProto, cut: list[tuple[onnx.NodeProto, int]], hidden:
             if hidden is not None:
                 rows = f"{name}_rows"
                 pieces = [
-                    helper.make_node("Reshape", [name, "one_a_row_"], [rows], name=rows),
+                    helper.make_node("Reshape", [name, "each_"], [rows], name=rows),
                     helper.make_node("Gather", [rows, SCORED], [picked], name=picked, axis=0),
                 ]
             behind = 1 + max((n for n, of in enumerate(nodes) if name in of.output), default=-1)
@@ -207,79 +295,3 @@ def _pick(graph: onnx.GraphProto, cut: list[tuple[onnx.NodeProto, int]], hidden:
         node.input[place] = made[name]
     del graph.node[:]
     graph.node.extend(nodes)
-
-
-def quantise(file: Path, examples: Iterable[Given]) -> None:
-    """Make a graph's matrix products int8, weights by column; the head stays as it is.
-
-    What comes into a product is rounded within the range that it has in the examples, so that a score is the same
-    whatever is scored beside it.
-
-    Args:
-        file: the graph, which is written over.
-        examples: inputs of the graph like those that it will get.
-    """
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    exact = onnx.load(file)
-    for node in exact.graph.node:
-        if node.op_type == "BiasGelu":
-            node.op_type = "FastGelu"  # quicker, and nearer to it than 8 bits are
-    head = [f"{node.name}{end}" for node in exact.graph.node if node.op_type == "Gemm" for end in HEAD]
-    source = file.with_name("float32.onnx")
-    onnx.save(exact, source)
-    logger, level = logging.getLogger(), logging.getLogger().level
-    logger.setLevel(logging.ERROR)
-    try:
-        quantize_dynamic(
-            source,
-            file,
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            op_types_to_quantize=["MatMul", "Attention"],
-            nodes_to_exclude=head,
-            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
-        )
-    finally:
-        logger.setLevel(level)
-        source.unlink()
-    found = onnx.load(file)
-    rounded = [node for node in found.graph.node if node.op_type == "DynamicQuantizeLinear"]
-    for node, (lowest, highest) in zip(
-        rounded, ranges(exact, [node.input[0] for node in rounded], examples), strict=True
-    ):
-        _fix(node, found.graph, lowest, highest)
-    onnx.save(found, file)
-
-
-def ranges(model: onnx.ModelProto, names: Sequence[str], examples: Iterable[Given]) -> list[tuple[float, float]]:
-    """The lowest and the highest number in tensors of a graph over examples; 0 is always inside."""
-    import onnxruntime
-
-    told = onnx.ModelProto()
-    told.CopyFrom(model)
-    del told.graph.output[:]
-    distinct = list(dict.fromkeys(names))
-    told.graph.output.extend(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in distinct)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(told.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    lowest, highest = np.zeros(len(distinct)), np.zeros(len(distinct))
-    for example in examples:
-        tensors = session.run(distinct, dict(example))
-        lowest = np.minimum(lowest, [tensor.min() for tensor in tensors])
-        highest = np.maximum(highest, [tensor.max() for tensor in tensors])
-    found = dict(zip(distinct, zip(lowest.tolist(), highest.tolist(), strict=True), strict=True))
-    return [found[name] for name in names]
-
-
-def _fix(node: onnx.NodeProto, graph: onnx.GraphProto, lowest: float, highest: float) -> None:
-    """Let an operator that rounds within the range of what it gets round within this one."""
-    rounded, scale, zero = node.output
-    step = np.float32(max(highest - lowest, 1e-9) / 255)
-    values = {scale: step, zero: np.uint8(round(-lowest / float(step)))}
-    graph.initializer.extend(numpy_helper.from_array(np.array(value), name) for name, value in values.items())
-    node.op_type = "QuantizeLinear"
-    node.input.extend([scale, zero])
-    del node.output[:]
-    node.output.append(rounded)
