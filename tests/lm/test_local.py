@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pneg.errors import BackendError, ModelError
 from pneg.lm import Completion, Request, Sampling, Transformers
+from pneg.lm.base import TOO_LONG
 from pneg.lm.engine import Engine
 from pneg.lm.slots import ATTENTION
 
@@ -92,7 +93,7 @@ def test_a_prompt_that_is_too_long_is_refused_alone(engine: Engine) -> None:
     good, bad = engine.submit(Request("Who", GREEDY, 0)), engine.submit(Request("Who is it? " * 200, GREEDY, 0))
     with pytest.raises(BackendError, match="more than the 512 the model can hold; take fewer --shots") as caught:
         bad.result(timeout=300)
-    assert not caught.value.retryable
+    assert (caught.value.retryable, caught.value.reason) == (False, TOO_LONG)
     assert good.result(timeout=300).completion_tokens == 24
 
 
