@@ -1,8 +1,11 @@
 """The language model inside this process: what it writes, beside transformers' own generation."""
 
 import asyncio
+import threading
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -59,6 +62,29 @@ def test_the_likeliest_tokens_are_those_of_transformers(engine: Engine, language
     assert len(set(expected)) > 4
     again = written(engine, *(Request(prompt, GREEDY, 0) for prompt in PROMPTS[::-1]))
     assert [completion.text for completion in again] == expected[::-1]
+
+
+def test_a_text_that_is_done_makes_room_while_others_are_in_work(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_there, forward = threading.Event(), engine._forward
+
+    def wait(*given: Any) -> torch.Tensor:
+        all_there.wait(300)
+        return forward(*given)
+
+    monkeypatch.setattr(engine, "_forward", wait)
+    ended: list[str] = []
+    # 24 tokens in one of three slots, beside four turns of two tokens in the others
+    lengths = {"long": 24, **{f"short {number}": 2 for number in range(8)}}
+    futures = []
+    for name, most in lengths.items():
+        futures.append(engine.submit(Request(PROMPTS[1], replace(GREEDY, max_tokens=most), 0)))
+        futures[-1].add_done_callback(lambda _, name=name: ended.append(name))
+    all_there.set()
+    assert [future.result(timeout=300).completion_tokens for future in futures] == list(lengths.values())
+    engine.close()  # its thread notes the last one after it was answered
+    assert ended[-1] == "long"
 
 
 def test_prompts_that_begin_alike_are_read_once(engine: Engine) -> None:
