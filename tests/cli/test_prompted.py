@@ -2,9 +2,12 @@
 
 import json
 import re
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from decimal import Decimal
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,8 @@ from running import Ran, Run
 import chaos
 from pneg import Dialogue, write
 from pneg.cli.backend import Backend
+from pneg.lm import Ledger
+from pneg.lm import Run as Written
 
 Asking = Callable[..., list[dict[str, Any]]]
 KEY = "sk-a-key-that-must-not-be-seen"
@@ -122,6 +127,50 @@ def test_another_output_asks_for_nothing_and_other_words_for_all(pneg: Run) -> N
             (["--temperature", 0.7], ["--model", "n"], ["--instruction", "positive"], ["--shots", 1], ["--seed", 1])
         ):
             assert job(server, f"{place}.jsonl", *words)[1] == 0
+
+
+def test_a_ledger_on_a_full_disk_stops_the_job_and_with_room_it_goes_on(
+    pneg: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(Ledger):
+        """On a disk with room for some of the answers."""
+
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            self._writer.execute("PRAGMA max_page_count = 7")
+
+    with chaos.serving(chaos.Server()) as server:
+        whole = pneg(*command(server, "-o", "whole.jsonl", "--limit", 60))
+        needed = set(server.asked)
+        server.asked.clear()
+        words = command(server, "--limit", 60, "--concurrency", 4)
+        with monkeypatch.context() as patch:
+            patch.setattr("pneg.lm.Ledger", Full)
+            stopped = pneg(*words)
+        assert 10 < sum(server.asked.values()) < len(needed) - 10
+        again = pneg(*words)
+    assert (whole.status, stopped.status, again.status) == (0, 1, 0)
+    assert stopped.says.endswith(
+        "out.jsonl.ledger.sqlite: the disk is full; nothing that was answered before is lost; "
+        "make room and give the same command again"
+    )
+    assert Path("out.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
+    assert set(server.asked) == needed
+    assert sum(server.asked.values()) - len(needed) <= 4  # what was in flight
+
+
+def test_a_ledger_that_another_process_has_locked_stops_the_job(pneg: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pneg.lm.Ledger", partial(Ledger, patience=0.05))
+    with Ledger(Path("l.sqlite"), Written({})):
+        pass
+    with closing(sqlite3.connect("l.sqlite", isolation_level=None)) as other, chaos.serving(chaos.Server()) as server:
+        other.execute("BEGIN IMMEDIATE")
+        ran = pneg(*command(server, "--ledger", "l.sqlite", "--limit", 5))
+    assert (ran.status, server.times) == (1, [])
+    assert ran.says == (
+        "pneg: l.sqlite: another process has locked it; wait for that to end and give the same command again, or "
+        "choose another --ledger"
+    )
 
 
 def test_what_is_secret_is_in_no_file_and_in_nothing_that_is_said(

@@ -180,7 +180,8 @@ def test_a_full_disk_stops_with_what_to_do_and_keeps_what_was_there(path: Path) 
         ask(Recorded(Scripted(["kept"]), ledger), ASKED)
         pages = ledger._writer.execute("PRAGMA page_count").fetchone()[0]
         ledger._writer.execute(f"PRAGMA max_page_count = {pages}")
-        recorded = Recorded(Scripted(["x" * 100_000]), ledger)
+        lm = Scripted(["x" * 100_000])
+        recorded = Recorded(lm, ledger)
         with pytest.raises(LedgerError) as caught:
             ask(recorded, replace(ASKED, seed=2))
         assert str(caught.value) == (
@@ -189,6 +190,7 @@ def test_a_full_disk_stops_with_what_to_do_and_keeps_what_was_there(path: Path) 
         )
         with pytest.raises(LedgerError, match="the disk is full"):
             ask(recorded, replace(ASKED, seed=3))
+        assert len(lm.requests) == 1  # what cannot be kept is not asked for
         ledger._failed = None
     assert rows(path, "SELECT text FROM requests") == [("kept",)]
 
