@@ -62,6 +62,30 @@ def test_the_rows_are_exported_to_parquet(pneg: Ran, ledger: Path, tmp_path: Pat
     assert {len(sha) for sha in table.column("sha256").to_pylist()} == {64}
 
 
+def test_refusals_and_seconds_are_shown_and_every_column_is_exported(pneg: Ran, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    async def record(ledger: Ledger) -> None:
+        for seed, seconds, refused in ((1, 2.0, ""), (2, 3.0, "refused by the server")):
+            said = Completion("cat", True, 7, 5, 3, model="m-0613", backend="b42")
+            await ledger.record(bytes([seed]) * 32, Request("Once", Sampling(), seed), said, seconds, refused)
+
+    with Ledger(tmp_path / "l.sqlite", Run({"seed": 3})) as ledger:
+        asyncio.run(record(ledger))
+    ran = pneg("ledger", tmp_path / "l.sqlite", "--export", tmp_path / "rows.parquet", "--json")
+    [run] = json.loads(ran.out)["runs"]
+    assert (run["requests"], run["refused"], run["seconds"]) == (2, 1, 2.5)
+    first, second = pq.read_table(tmp_path / "rows.parquet").to_pylist()
+    assert first["at"] <= second["at"]
+    assert first["started"]
+    assert {name: second[name] for name in second if name not in ("at", "started")} == {
+        "sha256": "02" * 32, "run": 1, "seed": 2, "seconds": 3.0, "text": "cat", "cut": 1, "prompt_tokens": 7,
+        "completion_tokens": 5, "cached_tokens": 3, "model": "m-0613", "backend": "b42",
+        "refused": "refused by the server", "faults": None, "settings": '{"seed": 3}',
+        "price_in": "0", "price_cached": "0", "price_out": "0",
+    }  # fmt: skip
+
+
 def test_what_is_no_ledger_is_refused_and_left_alone(pneg: Ran, good: Path, tmp_path: Path) -> None:
     before = good.read_bytes()
     ran = pneg("ledger", good)

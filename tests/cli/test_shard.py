@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+import chaos
 from pneg import corpora
 from pneg.cli.backend import Backend
 from pneg.cli.prompted import Shard
-from pneg.lm import LanguageModel, Scripted
+from pneg.lm import LanguageModel, Request, Scripted
 from pneg.lm.base import Complete
 from pneg.negatives import Prompted
 
@@ -48,3 +49,20 @@ def test_a_worker_loads_its_model_once_for_all_its_parts(tmp_path: Path, monkeyp
     assert Loaded.loads == 1
     assert worker.lm is not None
     worker.lm.close()
+
+
+def test_the_parts_together_are_what_one_job_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(request: Request) -> str:
+        text: str = chaos.answer({"prompt": request.prompt, "seed": request.seed})["choices"][0]["text"]
+        return text
+
+    monkeypatch.setattr(Backend, "language_model", lambda *_: Scripted(said))
+    examples, given = list(corpora.read("starter:demonstrations")), list(corpora.read("starter:test"))[:9]
+    worker = Shard(LOCAL, partial(Prompted, examples=examples, seed=3), {})
+    parts = []
+    for first in (6, 0, 3):  # in any order
+        parts += [(first, list(worker.of_part(first, tmp_path / str(first)).propose(given[first : first + 3], 5)))]
+    assert worker.lm is not None
+    worker.lm.close()
+    written = [responses for _, part in sorted(parts) for responses in part]
+    assert written == list(Prompted(Scripted(said), examples, seed=3).propose(given, 5))

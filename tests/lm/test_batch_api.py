@@ -225,6 +225,19 @@ def test_a_job_that_was_stopped_collects_the_batch_it_paid_for(server: Server, s
     assert set(server.paid.values()) == {1}
 
 
+def test_nothing_that_knows_the_key_shows_it(server: Server, state: Path) -> None:
+    async def run() -> str:
+        url = server.url.replace("://", "://user:a-secret@")
+        lm = BatchAPI(url, "m", state, key=KEY, policy=HASTY)
+        async with lm.connect() as complete:
+            return repr((lm, complete, complete.__self__.server))  # type: ignore[attr-defined]
+
+    shown = asyncio.run(run())
+    assert "BatchAPI" in shown and "_Server" in shown
+    assert KEY not in shown
+    assert "a-secret" not in shown
+
+
 def test_a_job_killed_before_it_submitted_submits(server: Server, state: Path) -> None:
     state.write_text('{"submitting": "nowhere", "requests": ["x"]}\n')
     assert len(texts(ask(batches(server, state), 3))) == 3

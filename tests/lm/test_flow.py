@@ -1,9 +1,11 @@
 """How many requests at a time, when again, and when no more."""
 
 import asyncio
+import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -16,8 +18,8 @@ import pytest
 import chaos
 from pneg.errors import BackendError
 from pneg.lm import Completion, LanguageModel, OpenAICompatible, Paced, Policy, Request, Sampling, Scripted, flow
-from pneg.lm.base import TOO_LONG
-from pneg.lm.client import REFUSED
+from pneg.lm.base import TOO_LONG, Complete
+from pneg.lm.client import REFUSED, refusal
 from pneg.lm.flow import GAVE_UP, Pace, again
 
 ASKED = Request('"""\nA: Hi there.\n"""\n1.', Sampling(), seed=1)
@@ -76,8 +78,6 @@ class Waiting(Scripted):
         return "one"
 
     def connect(self):  # type: ignore[no-untyped-def]
-        from contextlib import asynccontextmanager
-
         @asynccontextmanager
         async def connected():  # type: ignore[no-untyped-def]
             free = asyncio.Semaphore(self.slots)
@@ -125,6 +125,69 @@ def test_a_failure_halves_and_what_was_sent_before_it_does_not_again() -> None:
     assert asyncio.run(run()) == [32, 32, 32, 16]
 
 
+@pytest.mark.parametrize("status", [429, 500, 503, None], ids=["429", "500", "503", "time-out"])
+def test_whatever_may_yet_succeed_halves_the_requests_at_a_time(clock: Clock, status: int | None) -> None:
+    left = [2]
+
+    class Failing(Waiting):
+        """Fails the first two, both sent before the first failed."""
+
+        @asynccontextmanager
+        async def connect(self) -> AsyncIterator[Complete]:
+            async with super().connect() as ask:
+
+                async def complete(request: Request) -> Completion:
+                    completion = await ask(request)
+                    if left[0]:
+                        left[0] -= 1
+                        raise BackendError("no", retryable=True, status=status)
+                    return completion
+
+                yield complete
+
+    lm = Failing(0.1, 1000, 16)
+    found = clock.run_until_complete(answers(Paced(lm, HASTY, start=16), seeds(40)))
+    assert all(isinstance(answer, Completion) for answer in found)
+    assert max(lm.seen[:16]) == 16
+    assert 6 <= max(lm.seen[16:28]) <= 10  # 8, and one more with each round
+
+
+def test_retries_wait_longer_each_time_and_do_not_come_together(clock: Clock) -> None:
+    sent: dict[int, list[float]] = {seed: [] for seed in range(8)}
+
+    def fail_twice(request: Request) -> str:
+        sent[request.seed].append(clock.now)
+        if len(sent[request.seed]) < 3:
+            raise BackendError("no", retryable=True, status=500)
+        return "one"
+
+    patient = Policy(first_wait=1.0, longest_wait=30.0, patience=300.0, first_patience=300.0)
+    lm = Paced(Scripted(fail_twice, concurrency=8), patient)
+    assert clock.run_until_complete(answers(lm, seeds(8))) == [Completion("one")] * 8
+    waits = [[later - earlier for earlier, later in pairwise(times)] for times in sent.values()]
+    # 1 s, then 2 s, and up to as much as the first at random
+    assert all(1 <= first <= 2 <= second <= 3 for first, second in waits)
+    assert len({round(first, 6) for first, _ in waits}) == 8
+
+
+def test_after_a_wait_that_the_server_asked_for_not_all_begin_at_once(clock: Clock) -> None:
+    async def run() -> list[float]:
+        pace = Pace(most=8)
+        pace.close_for(10.0)
+        begun: list[float] = []
+
+        async def one() -> None:
+            async with pace.turn():
+                begun.append(clock.now - 1.0)
+
+        await asyncio.gather(*(one() for _ in range(8)))
+        return begun
+
+    begun = clock.run_until_complete(run())
+    assert all(10 <= seconds <= 11 for seconds in begun)
+    assert len({round(seconds, 6) for seconds in begun}) == 8
+
+
 def test_after_a_failure_it_grows_by_one_a_round() -> None:
     async def run() -> float:
         pace = Pace(most=64, start=16)
@@ -169,6 +232,14 @@ def test_nothing_is_sent_before_the_server_wants_it(dated: bool) -> None:
     assert max(gaps) == gaps[2]
 
 
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [({"retry-after-ms": "250"}, 0.25), ({"retry-after": "1.5"}, 1.5), ({"retry-after": "soon"}, None), ({}, None)],
+)
+def test_the_wait_that_a_server_asks_for_is_read(headers: dict[str, str], seconds: float | None) -> None:
+    assert refusal("http://s/v1", 429, headers, b"", "k").retry_after == seconds
+
+
 def test_a_retry_waits_as_long_as_it_was_told() -> None:
     errors = [
         BackendError("no", retryable=True, retry_after=7.5),
@@ -176,6 +247,18 @@ def test_a_retry_waits_as_long_as_it_was_told() -> None:
         BackendError("no"),
     ]
     assert [again(error) for error in errors] == [7.5, True, False]
+
+
+def test_what_is_logged_of_retries_holds_no_key(caplog: pytest.LogCaptureFixture) -> None:
+    key = "sk-a-key-that-must-not-be-seen"
+    caplog.set_level(logging.DEBUG)
+    said = chaos.refusing(503, f"overloaded, {key}")
+    with chaos.serving(chaos.Server(lambda number, _: said if number < 2 else None)) as server:
+        [found] = ask(Paced(OpenAICompatible(server.url, "m", key=key), HASTY), ASKED)
+    assert isinstance(found, Completion)
+    logged = "".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
+    assert "overloaded, ***" in logged
+    assert key not in logged
 
 
 def test_a_server_that_wants_to_be_left_alone_for_too_long_stops_the_job() -> None:

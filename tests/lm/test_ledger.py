@@ -4,6 +4,9 @@ import asyncio
 import json
 import sqlite3
 import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 from pneg.errors import BackendError, LedgerError
 from pneg.lm import Completion, LanguageModel, Ledger, Recorded, Request, Run, Sampling, Scripted
 from pneg.lm import ledger as module
+from pneg.lm.base import Complete
 
 ASKED = Request("Once", Sampling(), seed=1)
 
@@ -56,6 +60,32 @@ def test_an_answer_is_on_the_disk_before_it_is_used(path: Path) -> None:
                 return rows(path, "SELECT text FROM requests")
 
     assert asyncio.run(run()) == [("cat",)]
+
+
+def test_a_row_says_when_it_was_answered_and_how_long_that_took(path: Path) -> None:
+    class Slow(Scripted):
+        @asynccontextmanager
+        async def connect(self) -> AsyncIterator[Complete]:
+            async def complete(_: Request) -> Completion:
+                await asyncio.sleep(0.05)
+                return Completion("cat")
+
+            yield complete
+
+    before = time.time()
+    with Ledger(path, Run({})) as ledger:
+        ask(Recorded(Slow([]), ledger), ASKED)
+    [(at, seconds)] = rows(path, "SELECT at, seconds FROM requests")
+    assert isinstance(at, float) and isinstance(seconds, float)
+    assert before + 0.04 < at < time.time()
+    assert 0.04 < seconds <= at - before + 0.01
+
+
+def test_a_ledger_is_in_wal_mode_and_each_commit_waits_for_the_disk(path: Path) -> None:
+    with Ledger(path, Run({})) as ledger:
+        for connection in (ledger._reader, ledger._writer):
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
 
 
 @pytest.mark.parametrize(
@@ -150,7 +180,8 @@ def test_a_full_disk_stops_with_what_to_do_and_keeps_what_was_there(path: Path) 
         ask(Recorded(Scripted(["kept"]), ledger), ASKED)
         pages = ledger._writer.execute("PRAGMA page_count").fetchone()[0]
         ledger._writer.execute(f"PRAGMA max_page_count = {pages}")
-        recorded = Recorded(Scripted(["x" * 100_000]), ledger)
+        lm = Scripted(["x" * 100_000])
+        recorded = Recorded(lm, ledger)
         with pytest.raises(LedgerError) as caught:
             ask(recorded, replace(ASKED, seed=2))
         assert str(caught.value) == (
@@ -159,6 +190,7 @@ def test_a_full_disk_stops_with_what_to_do_and_keeps_what_was_there(path: Path) 
         )
         with pytest.raises(LedgerError, match="the disk is full"):
             ask(recorded, replace(ASKED, seed=3))
+        assert len(lm.requests) == 1  # what cannot be kept is not asked for
         ledger._failed = None
     assert rows(path, "SELECT text FROM requests") == [("kept",)]
 

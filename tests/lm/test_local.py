@@ -1,8 +1,11 @@
 """The language model inside this process: what it writes, beside transformers' own generation."""
 
 import asyncio
+import threading
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pneg.errors import BackendError, ModelError
 from pneg.lm import Completion, Request, Sampling, Transformers
+from pneg.lm.base import TOO_LONG
 from pneg.lm.engine import Engine
 from pneg.lm.slots import ATTENTION
 
@@ -60,6 +64,29 @@ def test_the_likeliest_tokens_are_those_of_transformers(engine: Engine, language
     assert [completion.text for completion in again] == expected[::-1]
 
 
+def test_a_text_that_is_done_makes_room_while_others_are_in_work(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_there, forward = threading.Event(), engine._forward
+
+    def wait(*given: Any) -> torch.Tensor:
+        all_there.wait(300)
+        return forward(*given)
+
+    monkeypatch.setattr(engine, "_forward", wait)
+    ended: list[str] = []
+    # 24 tokens in one of three slots, beside four turns of two tokens in the others
+    lengths = {"long": 24, **{f"short {number}": 2 for number in range(8)}}
+    futures = []
+    for name, most in lengths.items():
+        futures.append(engine.submit(Request(PROMPTS[1], replace(GREEDY, max_tokens=most), 0)))
+        futures[-1].add_done_callback(lambda _, name=name: ended.append(name))
+    all_there.set()
+    assert [future.result(timeout=300).completion_tokens for future in futures] == list(lengths.values())
+    engine.close()  # its thread notes the last one after it was answered
+    assert ended[-1] == "long"
+
+
 def test_prompts_that_begin_alike_are_read_once(engine: Engine) -> None:
     found = written(engine, *(Request(prompt, GREEDY, 0) for prompt in PROMPTS[2:5]))
     common = len(engine.tokenizer(ALIKE * 2)["input_ids"])
@@ -92,7 +119,7 @@ def test_a_prompt_that_is_too_long_is_refused_alone(engine: Engine) -> None:
     good, bad = engine.submit(Request("Who", GREEDY, 0)), engine.submit(Request("Who is it? " * 200, GREEDY, 0))
     with pytest.raises(BackendError, match="more than the 512 the model can hold; take fewer --shots") as caught:
         bad.result(timeout=300)
-    assert not caught.value.retryable
+    assert (caught.value.retryable, caught.value.reason) == (False, TOO_LONG)
     assert good.result(timeout=300).completion_tokens == 24
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,7 +122,7 @@ def backend_options(command: Any) -> Any:
 class Backend:
     """What the options say; see their help."""
 
-    lm: str
+    lm: str = field(repr=False)  # an address may hold a password
     model: str | None
     endpoint: str
     schema: bool

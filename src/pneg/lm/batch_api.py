@@ -87,8 +87,8 @@ class _Server:
     """Files and batches."""
 
     http: "aiohttp.ClientSession"
-    url: str
-    key: str
+    url: str = field(repr=False)
+    key: str = field(repr=False)
     policy: Policy
 
     async def _sent(self, method: str, path: str, **sent: Any) -> bytes:

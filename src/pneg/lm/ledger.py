@@ -150,7 +150,11 @@ class Ledger:
         """The answer to the request of this hash, and why it was refused if it was.
 
         None where it had not been answered when the ledger was opened.
+
+        Raises:
+            LedgerError: also where an answer could not be written before: nothing may be asked for that is lost then.
         """
+        self._check()
         beginning = int.from_bytes(key[:8])
         place = bisect_left(self._there, beginning)
         if place == len(self._there) or self._there[place] != beginning:
@@ -187,9 +191,12 @@ class Ledger:
         self._put(_Verdict(key, json.dumps(faults) if faults else "[]"))
 
     def _put(self, job: _Job) -> None:
+        self._check()
+        self._jobs.put(job)
+
+    def _check(self) -> None:
         if self._failed:
             raise self._failed
-        self._jobs.put(job)
 
     def _write(self) -> None:
         """The writer's thread: all that has come up to now becomes one transaction, so that a sync serves many."""

@@ -9,6 +9,8 @@ from pneg import Dialogue, corpora
 from pneg.dialogue import normalised
 from pneg.errors import BackendError
 from pneg.lm import Completion, Embedded, Request, Scripted, Transformers
+from pneg.lm.base import TOO_LONG
+from pneg.lm.client import REFUSED
 from pneg.negatives import Prompted, add
 from pneg.negatives.prompted.source import REUSED_AFTER
 
@@ -151,6 +153,20 @@ def test_dialogues_are_read_lazily() -> None:
     next(proposals)
     proposals.close()
     assert len(read) <= 10
+
+
+@pytest.mark.parametrize("reason", [TOO_LONG, REFUSED])
+def test_a_request_that_is_refused_alone_costs_its_context_alone_and_says_why(reason: str) -> None:
+    def refuse_seven(request: Request) -> str:
+        if "Is number 7 ready" in request.prompt:
+            raise BackendError("no", status=400, reason=reason)
+        return five_of(request)
+
+    source = Prompted(Scripted(refuse_seven), E)
+    written = list(source.propose(DIALOGUES, 5))
+    assert [number for number, responses in enumerate(written) if len(responses) < 5] == [7]
+    assert written[7] == ()
+    assert source.counts == {reason: 1, "too few": 5}
 
 
 def test_an_error_of_the_back_end_ends_the_job() -> None:
