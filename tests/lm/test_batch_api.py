@@ -244,9 +244,10 @@ def test_a_job_killed_before_it_submitted_submits(server: Server, state: Path) -
 
 
 def test_a_batch_that_is_refused_says_why(server: Server, state: Path) -> None:
-    server.fails = "Enqueued token limit reached"
+    server.fails = f"Enqueued token limit reached for {KEY}"
     found = ask(batches(server, state), 2)
-    assert all(isinstance(error, BackendError) and "Enqueued token limit reached" in str(error) for error in found)
+    said = "was refused: Enqueued token limit reached for ***"
+    assert all(isinstance(error, BackendError) and said in str(error) for error in found)
     server.fails = ""
     assert len(texts(ask(batches(server, state), 2))) == 2
 

@@ -231,7 +231,8 @@ class _Job:
             await asyncio.sleep(self.of.poll)
         if found["status"] == "failed" and fresh:
             errors = (found.get("errors") or {}).get("data") or [{}]
-            raise BackendError(f"the batch {batch} was refused: {errors[0].get('message', 'no reason given')}")
+            why = str(errors[0].get("message", "no reason given")).replace(self.server.key, "***")
+            raise BackendError(f"the batch {batch} was refused: {why}")
         answers: dict[str, Any] = {}
         for kind in ("output_file_id", "error_file_id"):
             if found.get(kind):
