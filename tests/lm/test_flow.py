@@ -229,7 +229,6 @@ def test_nothing_is_sent_before_the_server_wants_it(dated: bool) -> None:
         assert all(isinstance(found, Completion) for found in ask(Paced(client, HASTY), *seeds(6)))
     gaps = [later - earlier for earlier, later in pairwise(server.times)]
     assert gaps[2] >= 0.95
-    assert max(gaps) == gaps[2]
 
 
 @pytest.mark.parametrize(

@@ -136,10 +136,11 @@ def _say_what_it_takes(
     from pneg.lm.estimate import Counted, estimate, guessed, habits, tokenizer
     from pneg.lm.prices import Price
     from pneg.lm.recorded import answers
+    from pneg.negatives.cluster import folder_of
 
     exact, ledger, done = tokenizer(lm.name), backend.ledger_of(common["out"]), len(journal)
     remaining = islice(options.Input(source, common["limit"]), done, None)
-    with answers([ledger, *_ledgers_of_parts(common["out"])], lm, backend.form) as find:
+    with answers([ledger, *_ledgers_in(folder_of(common["out"]))], lm, backend.form) as find:
         counted = Counted(lm, exact or guessed, find)
         asking = writing(counted, first=done, earlier=journal.finished())
         for _ in options.bar(asking.propose(remaining, common["count"]), common["limit"], "context"):
@@ -257,11 +258,9 @@ class Shard:
         self.counts = written.counts
 
 
-def _ledgers_of_parts(out: Path) -> list[Path]:
-    """Of a job on a cluster that is not done."""
-    from pneg.negatives.cluster import folder_of
-
-    return sorted(folder_of(out).glob("*.ledger.sqlite"))
+def _ledgers_in(folder: Path) -> list[Path]:
+    """Those of a cluster's parts that are not joined yet."""
+    return sorted(folder.glob("*.ledger.sqlite"))
 
 
 def _write_on_cluster(shard: Shard, workers: int | None, source: str, common: dict[str, Any]) -> None:
@@ -274,7 +273,7 @@ def _write_on_cluster(shard: Shard, workers: int | None, source: str, common: di
     dialogues = options.Input(source, common["limit"], options.aside_of(common["skip_bad"], out))
     job = Cluster(
         out, shard.settings, shard.of_part, common["count"], workers,
-        finish=lambda _: merge(whole, _ledgers_of_parts(out)),
+        finish=lambda folder: merge(whole, _ledgers_in(folder)),
     )  # fmt: skip
     counts: Counter[str] = Counter()
     n = earlier = 0

@@ -55,7 +55,7 @@ class Transformers:
             ModelError: when there is no such model or it is no causal language model.
         """
         # OpenMP's threads end with the one that made them. While they are there beside the engine's, all of them
-        # sleep between two operations instead of waiting awake, and the engine is slower by half.
+        # sleep between two operations instead of waiting awake, and the engine is the slower for it.
         with ThreadPoolExecutor(1) as loader:
             engine = await asyncio.get_running_loop().run_in_executor(loader, self._load)
 
