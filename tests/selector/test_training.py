@@ -285,6 +285,10 @@ def test_two_processes_train_what_one_does(backbones: dict[str, Path], tmp_path:
     one, two = json.loads(alone.stdout), json.loads(both.stdout)
     assert two["processes"] == 2
     assert two["validation_losses"] == pytest.approx(one["validation_losses"], abs=1e-5)
-    same = [weights(Selector.load(tmp_path / name, "cpu")) for name in ("one", "two")]
-    assert np.abs(same[0] - same[1]).max() < 1e-4
-    assert np.abs(same[0] - weights(Selector.create(str(backbones["bert"]), device="cpu"))).max() > 1e-3
+    first, second = (Selector.load(tmp_path / name, "cpu").model.state_dict() for name in ("one", "two"))
+    # a softmax does not change when all its scores do alike: rounding alone moves what does that
+    learned = [name for name in first if name != "classifier.bias" and not name.endswith("key.bias")]
+    assert len(learned) == len(first) - 3
+    assert all(float((first[name] - second[name]).abs().max()) < 1e-4 for name in learned)
+    before = Selector.create(str(backbones["bert"]), device="cpu").model.state_dict()
+    assert max(float((first[name] - before[name]).abs().max()) for name in learned) > 1e-3
