@@ -116,6 +116,8 @@ def load(name: str | Path, device: str, precision: str) -> Causal:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        from pneg.lm.packed import pack
+
     folder = models.causal_folder(str(name))
     # PyTorch's fused attention loses to plain matrix products on a processor in bfloat16
     attention = "eager" if device == "cpu" and precision == "bfloat16" else "sdpa"
@@ -127,7 +129,9 @@ def load(name: str | Path, device: str, precision: str) -> Causal:
             )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{name} cannot be loaded as a causal model: {str(error).splitlines()[0]}") from error
-    return Causal(model.to(device).eval(), tokenizer, str(name))
+    model.to(device).eval()
+    pack(model)
+    return Causal(model, tokenizer, str(name))
 
 
 def add_tokens(lm: Causal, tokens: Mapping[str, str]) -> None:

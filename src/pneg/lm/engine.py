@@ -53,7 +53,7 @@ class Engine:
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, slots: int, budget: int) -> None:
         self.model, self.tokenizer, self.budget = model, tokenizer, budget
         self.slots = slots
-        self._vocabulary = len(cast(torch.Tensor, model.get_output_embeddings().weight))  # type: ignore[no-untyped-call]
+        self._vocabulary = len(cast(torch.Tensor, model.get_input_embeddings().weight))
         self._longest = int(getattr(model.config, "max_position_embeddings", 0) or 1 << 30)
         self._cache = Slots(model.config, slots, model.dtype, model.device)
         self._draw = Draw(slots, self._vocabulary, model.device)

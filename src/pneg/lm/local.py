@@ -74,6 +74,7 @@ class Transformers:
 
         from pneg.devices import best_precision
         from pneg.lm.engine import Engine
+        from pneg.lm.packed import pack
         from pneg.lm.slots import ATTENTION
 
         folder = models.causal_folder(self.name)
@@ -87,5 +88,6 @@ class Transformers:
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{self.name} is no causal language model: {str(error).splitlines()[0]}") from error
         model.to(device).eval()  # type: ignore[arg-type]
+        pack(model)
         budget = READ_AT_ONCE["cuda" if device.type == "cuda" else "cpu"]
         return Engine(model, tokenizer, self.concurrency, budget)
