@@ -9,7 +9,7 @@ from transformers.pytorch_utils import Conv1D
 class PackedLinear(torch.nn.Module):
     """A linear layer whose weights were put in oneDNN's order beforehand; PyTorch's own does it in every call.
 
-    That is what a call for one token each of some texts takes half of its time for. The results are the same.
+    That is nearly half of the time of a product with one token of each of some texts. The results are the same.
 
     Args:
         weight: shape (out, in), bfloat16.
