@@ -26,6 +26,7 @@ class Server(ThreadingHTTPServer):
         asked: how often each prompt and seed came.
         answered: how many answers were sent whole.
         most: requests that were in work at a time, at most.
+        connections: that are open.
         arrived: set with each request.
     """
 
@@ -37,13 +38,36 @@ class Server(ThreadingHTTPServer):
         self.plan, self.delay = plan, delay
         self.asked: Counter[tuple[str, int]] = Counter()
         self.times: list[float] = []
-        self.answered = self.most = self.working = 0
+        self.answered = self.most = self.working = self.connections = 0
         self.arrived, self.lock = Event(), Lock()
 
     @property
     def url(self) -> str:
         """What stands before `/completions`."""
         return f"http://127.0.0.1:{self.server_port}/v1"
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Count a connection that is accepted, until its thread ends."""
+        with self.lock:
+            self.connections += 1
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self.lock:
+                self.connections -= 1
+
+    def wait_until_all_is_read(self) -> None:
+        """Wait for all that clients sent before they were killed."""
+        with socket.create_connection(("127.0.0.1", self.server_port)) as behind:  # accepted after theirs
+            behind.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            while behind.recv(1024):
+                pass
+        while self.connections:
+            time.sleep(0.005)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that are killed are part of the tests."""

@@ -71,7 +71,7 @@ def test_a_job_killed_at_twenty_random_moments_pays_for_nothing_twice(tmp_path: 
     with serving(Server(delay=0.16)) as server:
         for number in range(KILLS):
             kills += kill_at_a_random_moment(server, command(server, out), moments, number % 4 == 3)
-            time.sleep(0.3)  # until the server has read all that was sent
+            server.wait_until_all_is_read()
             lost = len(server.asked) - rows(ledger)
             assert 0 <= lost <= CONCURRENCY
             in_flight += lost
