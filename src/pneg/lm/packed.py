@@ -9,7 +9,7 @@ from transformers.pytorch_utils import Conv1D
 class PackedLinear(torch.nn.Module):
     """A linear layer whose weights were put in oneDNN's order beforehand; PyTorch's own does it in every call.
 
-    That is nearly half of the time of a product with one token of each of some texts. The results are the same.
+    With a token each of some texts that is a good part of a product's time. The results are the same.
 
     Args:
         weight: shape (out, in), bfloat16.
