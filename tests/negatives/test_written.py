@@ -46,13 +46,13 @@ def worked(lengths: Sequence[int], ahead: int) -> tuple[list[str], list[str]]:
 
 
 def test_new_ones_are_begun_when_half_are_done_and_each_leaves_in_order() -> None:
-    """Of a to d two are done after the first step, so e to h are begun beside b and d."""
-    assert worked([1, 2, 1, 3, 1, 1, 1, 1], 4) == (list("abcdefgh"), ["abcd", "bdefgh", "d"])
+    """One first, then two, then four: d to g beside b, when c is done, and h beside d, when the others are."""
+    assert worked([1, 2, 1, 3, 1, 1, 1, 1], 4) == (list("abcdefgh"), ["a", "bc", "bdefg", "dh", "d"])
 
 
 def test_while_many_wait_for_one_no_new_ones_are_begun() -> None:
-    """a holds up b to d, then e and f too: g and h are begun once it is done."""
-    assert worked([4, 1, 1, 1, 1, 1, 1, 1], 2) == (list("abcdefgh"), ["ab", "acd", "a", "a", "ef", "gh"])
+    """a holds up b and c: d and e are begun once it is done."""
+    assert worked([4, 1, 1, 1, 1, 1, 1, 1], 2) == (list("abcdefgh"), ["a", "abc", "a", "a", "de", "fg", "h"])
 
 
 @pytest.mark.parametrize("ahead", [1, 2, 3, 100])

@@ -9,7 +9,7 @@ from transformers import AttentionInterface, PretrainedConfig, PreTrainedModel
 
 ATTENTION = "pneg_slots"
 """The name under which transformers finds the attention below."""
-GRAIN = 64
+GRAIN = 16
 """Positions by which the slots grow, and to which the part that is looked at is rounded."""
 
 

@@ -58,7 +58,7 @@ class Device:
     @property
     def ahead(self) -> int:
         """Contexts written for together."""
-        return 16 if self.small else 256
+        return 32 if self.small else 256
 
     def fit(
         self,
@@ -116,13 +116,6 @@ def digest(pool: Iterable[Dialogue], *settings: object) -> str:
     return found.hexdigest()
 
 
-def windows(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:
-    """As many items at a time, lazily."""
-    remaining = iter(items)
-    while some := list(islice(remaining, size)):
-        yield some
-
-
 def in_order(
     items: Iterable[T],
     begun: Callable[[Sequence[T]], list[Work]],
@@ -137,15 +130,18 @@ def in_order(
         begun: what is begun of as many items as are begun at a time.
         done: whether nothing is left to do.
         advance: does a part of what is left to do, of all that is not done.
-        ahead: how many are begun at a time: when at most half as many are in work, and at most as many wait for one
-            before them.
+        ahead: how many are begun at a time, at most: when at most half as many are in work, and at most as many wait
+            for one before them. An eighth of it is begun first and twice as many each time, so that the first is
+            given soon.
     """
-    waiting = windows(items, ahead)
+    waiting = iter(items)
     works: deque[Work] = deque()
+    size = max(1, ahead // 8)
     while True:
         remaining = [work for work in works if not done(work)]
-        if len(remaining) <= ahead // 2 and len(works) <= ahead and (some := next(waiting, None)):
+        if len(remaining) <= size // 2 and len(works) <= size and (some := list(islice(waiting, size))):
             works.extend(begun(some))
+            size = min(ahead, 2 * size)
             remaining = [work for work in works if not done(work)]
         if not works:
             return
