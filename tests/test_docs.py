@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from pneg import corpora, read, write
+from pneg.negatives.catalogue import CATALOGUE
+
 SCALING = Path(__file__).parents[1] / "docs" / "scaling.md"
+NEGATIVES = SCALING.with_name("negatives.md")
 SECONDS = {"seconds": 1, "minutes": 60, "hours": 3_600, "days": 86_400, "years": 365.25 * 86_400}
 ROUNDED = 0.05
 """Two digits, of which the first may be a 1."""
@@ -52,3 +56,16 @@ def test_the_bytes_for_many_contexts_follow_from_those_of_one(scaling: str) -> N
     )
     assert number(gigabytes) == pytest.approx(number(output) / 1_000, rel=ROUNDED)
     assert number(least) <= round(number(ledger) / 1_000, 1) <= number(most)
+
+
+def test_what_the_guide_to_the_sources_writes_in_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [code] = re.findall(r"```python\n(.*?)```", NEGATIVES.read_text(encoding="utf-8"), re.S)
+    monkeypatch.chdir(tmp_path)
+    write("dialogues.jsonl", corpora.read("starter:test"))
+    exec(code, {})
+    assert {len(dialogue.negatives["bm25"]) for dialogue in read("bm25.jsonl")} == {5}
+
+
+def test_the_guide_to_the_sources_names_them_all() -> None:
+    told = re.findall(r"^\| `([a-z0-9-]+)` \|", NEGATIVES.read_text(encoding="utf-8"), re.M)
+    assert {*told} == {*CATALOGUE, "prompted"}

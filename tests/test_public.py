@@ -26,6 +26,10 @@ def test_what_is_not_public_is_an_attribute_error() -> None:
         pneg.Dialog  # noqa: B018
 
 
+def test_type_checkers_of_users_see_the_types() -> None:
+    assert (Path(pneg.__file__).parent / "py.typed").is_file(), "PEP 561"
+
+
 def undocumented(body: list[ast.stmt], prefix: str) -> Iterator[str]:
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
