@@ -31,9 +31,24 @@ def test_a_turn_that_is_a_positive_too_is_never_taken() -> None:
 
 def test_where_no_turn_will_do_all_are_random() -> None:
     echo = Dialogue("a", ("Fits!",), ("fits",))
-    [responses] = Context(POOL).propose([echo], 5)
-    assert len(responses) == 5
-    assert all(text.startswith("response") for text in responses)
+    source = Context(POOL)
+    for responses in source.propose([echo] * 20, 5):
+        assert len(responses) == 5
+        assert all(text.startswith("response") for text in responses)
+    assert source.counts["copy of a positive"] == 20
+
+
+def test_in_the_place_of_a_turn_that_is_a_positive_every_other_is_taken_equally_often() -> None:
+    """The bound is chi-squared's for 1 degree of freedom at a level of one in a thousand."""
+    echo = Dialogue("a", ("Fits!", "second", "third"), ("fits",))
+    turns = Counter(responses[0] for responses in Context(POOL).propose([echo] * 3000, 1))
+    assert set(turns) == {"second", "third"}
+    assert sum((seen - 1500) ** 2 / 1500 for seen in turns.values()) < 10.83
+
+
+def test_the_turn_is_not_drawn_again_from_the_pool() -> None:
+    pool = [Dialogue("p", ("x",), ("FIRST!", "other"))]
+    assert set(Context(pool).propose([Dialogue("a", ("first",), ("fits",))] * 20, 2)) == {("first", "other")}
 
 
 def test_what_the_pool_cannot_give_is_counted() -> None:
