@@ -126,3 +126,18 @@ def test_an_index_of_other_responses_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no index"):
         BM25(POOL, tmp_path / "other")
     assert json.loads((tmp_path / "index" / "about.json").read_text())["responses"] == 7
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no numbers"])
+@pytest.mark.parametrize("name", ["about.json", "data.npy", "indptr.npy", "words.json"])
+def test_a_damaged_index_is_refused(tmp_path: Path, name: str, content: bytes | None) -> None:
+    BM25(POOL, tmp_path / "index")
+    file = tmp_path / "index" / name
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(
+        DataError, match=r"index: (the index is damaged: .*; delete the folder|it is there and holds)"
+    ):
+        BM25(POOL, tmp_path / "index")
