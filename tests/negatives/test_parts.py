@@ -97,6 +97,11 @@ def test_a_source_is_listed_under_its_own_name(name: str) -> None:
     assert CATALOGUE[name].make(GIVEN, 0).name == name
 
 
+@pytest.mark.parametrize("name", ["random", "context", "mask-and-fill", "key-sem"])
+def test_what_is_drawn_in_a_listed_source_is_drawn_by_the_seed(name: str) -> None:
+    assert CATALOGUE[name].make(GIVEN, 7).seed == 7
+
+
 def test_what_was_done_is_told_beside_each_part(tmp_path: Path) -> None:
     Parts(tmp_path / "out.jsonl", SETTINGS).write("human", Human, GIVEN, 2)
     about = json.loads((tmp_path / "out.jsonl.parts" / "human.json").read_text())
