@@ -3,7 +3,7 @@
 from collections import Counter
 
 from pneg import Dialogue
-from pneg.negatives import Context
+from pneg.negatives import Context, Random
 
 POOL = [Dialogue(str(n), ("x",), (f"response {n}",)) for n in range(50)]
 GIVEN = Dialogue("a", ("first", "second", "third"), ("fits",))
@@ -56,3 +56,8 @@ def test_what_the_pool_cannot_give_is_counted() -> None:
     [[turn]] = source.propose([GIVEN], 5)
     assert turn in GIVEN.context
     assert source.counts == {"too few": 4}
+
+
+def test_its_random_responses_are_not_those_that_random_draws() -> None:
+    others = [responses[1:] for responses in Context(POOL).propose([GIVEN] * 20, 5)]
+    assert others != [responses[:4] for responses in Random(POOL).propose([GIVEN] * 20, 5)]

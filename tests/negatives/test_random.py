@@ -59,6 +59,10 @@ def test_a_response_that_draws_miss_is_found_before_anything_is_missing(seed: in
     source = Random(pool, seed)
     [responses] = source.propose([STRANGER], 3)
     assert set(responses) == {"same", "rare", "scarce"}
+    assert {frozenset(found) for found in source.propose([STRANGER] * 20, 2)} == {
+        frozenset(("same", "rare")),
+        frozenset(("same", "scarce")),
+    }
     assert source.counts["too few"] == 0
 
 
