@@ -85,6 +85,26 @@ def test_bad_lines_are_set_aside_and_counted(pneg: Run, half_bad: Path, words: l
     assert [dialogue.id for dialogue in read("out.jsonl")] == ["a", "b"]
 
 
+@pytest.mark.parametrize("name", ["random", "bm25"])
+def test_bad_lines_of_the_corpus_are_told_and_set_aside_too(pneg: Run, good: Path, half_bad: Path, name: str) -> None:
+    ran = pneg("negatives", name, good, "-o", "out.jsonl", "--corpus", half_bad, "--skip-bad")
+    assert ran.status == 0
+    assert f"pneg: set aside: {half_bad}, line 2: " in ran.err
+    assert Path("out.jsonl.corpus.bad").read_bytes() == b"{broken\n"
+    ran = pneg("negatives", name, good, "-o", "out.jsonl", "--corpus", half_bad)
+    assert ran.status == 2
+    assert ran.says.startswith(f"pneg: {half_bad}, line 2: ")
+
+
+def test_a_corpus_is_drawn_from_as_a_whole_and_without_one_no_more_of_the_input_than_is_read(pneg: Run) -> None:
+    first = {text for found in list(read_starter())[:2] for text in found.positives}
+    assert pneg("negatives", "random", "starter:test", "-o", "out.jsonl", "--limit", 2).status == 0
+    assert {text for found in read("out.jsonl") for text in found.negatives["random"]} <= first
+    words = ("--limit", 2, "--corpus", "starter:test")
+    assert pneg("negatives", "random", "starter:test", "-o", "out.jsonl", *words).status == 0
+    assert not {text for found in read("out.jsonl") for text in found.negatives["random"]} <= first
+
+
 @pytest.mark.parametrize("name", [*SOURCES, "prompted"])
 @pytest.mark.parametrize(
     ("out", "says"),

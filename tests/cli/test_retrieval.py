@@ -107,7 +107,7 @@ def test_all_leaves_out_human_where_there_is_none_and_takes_only_what_is_named(p
 
 
 def test_all_that_was_stopped_does_only_what_is_left(
-    pneg: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pneg: Run, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ("negatives", "all", "starter:test", "-o", "out.jsonl", "--only", "random,bm25", *LIMITED)
 
@@ -121,6 +121,9 @@ def test_all_that_was_stopped_does_only_what_is_left(
     assert "what was done is kept in out.jsonl.parts, give the same command to go on" in ran.err
     assert not (tmp_path / "out.jsonl").exists()
 
+    for other in (("--corpus", good), ("--count", 4)):
+        ran = pneg(*words, *other)
+        assert ran.status == 2 and "a job with other settings was stopped here" in ran.says
     monkeypatch.setattr(Random, "propose", stopped)
     ran = pneg(*words)
     assert ran.status == 0, ran.err

@@ -97,6 +97,19 @@ def test_asking_for_fewer_gives_the_beginning_of_what_more_would_be(make: Make) 
     assert [responses[:3] for responses in more] == list(fewer)
 
 
+@drawn_source
+def test_numbers_are_drawn_anew_from_the_1024th_dialogue_on(make: Callable[..., NegativeSource]) -> None:
+    """Of 5,000 responses and 50 turns no ten dialogues in a row get the same by chance."""
+    pool = [Dialogue(str(n), ("x",), (f"response {n}",)) for n in range(5000)]
+    asked = [Dialogue("a", tuple(f"turn {n}" for n in range(50)), ("fits",))] * 1034
+    whole = list(make(pool, 0).propose(asked, 2))
+    assert list(make(pool, 0, first=1024).propose(asked[1024:], 2)) == whole[1024:]
+    assert all(
+        [responses[place] for responses in whole[1024:]] != [responses[place] for responses in whole[:10]]
+        for place in (0, 1)
+    )
+
+
 def test_refusals_say_why() -> None:
     refusals = Refusals.of(Dialogue("a", ("x",), ("Fine.",)))
     assert [refusals.reason(text) for text in ("fine", "Bad!", "bad", "good")] == [

@@ -58,10 +58,23 @@ def test_a_context_of_stop_words_gives_nothing() -> None:
     assert list(BM25(POOL).propose([Dialogue("q", ("It is the.",), ("x",))], 2)) == [()]
 
 
-def test_where_all_that_was_ranked_at_first_is_refused_the_rest_is_ranked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "DEPTH", 2)
-    [found] = BM25(POOL).propose([Dialogue("q", ("cold lake",), POOL[0].positives + POOL[1].positives[:1])], 1)
-    assert found == ("In the lake",)
+def test_where_all_that_was_ranked_at_first_is_refused_the_rest_is_ranked() -> None:
+    own = Dialogue("q", ("cold lake",), tuple(f"cold lake {'lake ' * n}" for n in range(module.DEPTH)))
+    source = BM25([own, Dialogue("o", ("x",), ("A lake, a boat.",))])
+    assert list(source.propose([own], 2)) == [("A lake, a boat.",)]
+    assert source.counts == {"copy of a positive": module.DEPTH, "too few": 1}
+
+
+def test_of_many_equal_scores_the_first_of_the_corpus_come_first() -> None:
+    pool = [Dialogue(str(n), ("x",), (f"lake number{n}",)) for n in range(2 * module.DEPTH)]
+    [found] = BM25(pool).propose([ASKED], 3)
+    assert found == ("lake number0", "lake number1", "lake number2")
+
+
+def test_a_response_of_several_dialogues_is_one_document() -> None:
+    source = BM25([*POOL, *POOL])
+    assert list(source.propose([ASKED], 3)) == list(BM25(POOL).propose([ASKED], 3))
+    assert source.counts == {}
 
 
 def test_the_scores_are_those_of_bm25s_on_many_contexts() -> None:
@@ -107,7 +120,24 @@ def test_an_index_of_other_responses_is_refused(tmp_path: Path) -> None:
     BM25(POOL, tmp_path / "index")
     with pytest.raises(DataError, match="index of other responses"):
         BM25(POOL[:2], tmp_path / "index")
+    with pytest.raises(DataError, match="index of other responses"):  # as many as before
+        BM25([*POOL[:3], Dialogue("d", ("?",), ("A.",))], tmp_path / "index")
     (tmp_path / "other").mkdir()
     with pytest.raises(DataError, match="holds no index"):
         BM25(POOL, tmp_path / "other")
     assert json.loads((tmp_path / "index" / "about.json").read_text())["responses"] == 7
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no numbers"])
+@pytest.mark.parametrize("name", ["about.json", "data.npy", "indptr.npy", "words.json"])
+def test_a_damaged_index_is_refused(tmp_path: Path, name: str, content: bytes | None) -> None:
+    BM25(POOL, tmp_path / "index")
+    file = tmp_path / "index" / name
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(
+        DataError, match=r"index: (the index is damaged: .*; delete the folder|it is there and holds)"
+    ):
+        BM25(POOL, tmp_path / "index")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pneg.errors import ModelError, PnegError
 from pneg.negatives import embeddings as module
 from pneg.negatives.embeddings import Embeddings
 
@@ -70,3 +71,21 @@ def test_what_was_embedded_before_a_job_was_stopped_is_kept(
 
 def test_no_texts_have_no_vectors(backbones: dict[str, Path]) -> None:
     assert len(Embeddings(str(backbones["bert"]), "cpu", "float32").of([])) == 0
+
+
+def test_a_folder_that_holds_no_encoder_is_refused_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ModelError, match=r"none cannot be loaded as an encoder: [^\n]+$"):
+        Embeddings(str(tmp_path / "none"), "cpu", "float32").of(TEXTS)
+
+
+def test_a_damaged_file_and_one_that_cannot_be_opened_are_named(backbones: dict[str, Path]) -> None:
+    embeddings = Embeddings(str(backbones["bert"]), "cpu", "float32")
+    embeddings.file.parent.mkdir(parents=True)
+    embeddings.file.write_text("no database, whatever its name says")
+    with pytest.raises(PnegError, match=f"{embeddings.file}: file is not a database; delete it"):
+        embeddings.of(TEXTS)
+    embeddings.file.unlink()
+    embeddings.file.mkdir()
+    with pytest.raises(PnegError, match=f"{embeddings.file}: unable to open database file; make room or change"):
+        embeddings.of(TEXTS)

@@ -126,6 +126,12 @@ def test_settings_are_the_same_in_any_order(tmp_path: Path) -> None:
             [GIVEN[0], replace(GIVEN[1], id="new"), *GIVEN[2:]],
             "dialogue 2 was d1, the input now has another one, new, there",
         ),
+        (
+            [replace(GIVEN[0], context=("x",)), *GIVEN[1:]],
+            "dialogue 1 was d0, the input now has another one, d0, there",
+        ),
+        ([replace(GIVEN[0], positives=("x",)), *GIVEN[1:]], "dialogue 1 was d0, the input now has another one, d0,"),
+        ([replace(GIVEN[0], persona=("x",)), *GIVEN[1:]], "dialogue 1 was d0, the input now has another one, d0,"),
         (GIVEN[1:], "dialogue 1 was d0, the input now has another one, d1, there"),
         (GIVEN[:1], "dialogue 2 was d1, the input now has nothing there"),
     ],

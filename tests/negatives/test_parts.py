@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,13 @@ def test_other_settings_and_another_input_are_refused(tmp_path: Path) -> None:
     parts.write("human", Human, GIVEN, 2)
     with pytest.raises(DataError, match="other settings"):
         Parts(out, {**SETTINGS, "count": 3}).write("human", never, GIVEN, 3)
-    for other in (GIVEN[:-1], GIVEN[1:], [*GIVEN, Dialogue("new", ("x",), ())]):
+    with pytest.raises(BackendError):
+        parts.write("slow", lambda: Slow(stop=4), GIVEN, 2)
+    with pytest.raises(DataError, match="other settings"):
+        Parts(out, {**SETTINGS, "count": 3}).write("slow", Slow, GIVEN, 3)
+    positive, turn = replace(GIVEN[2], positives=("no",)), replace(GIVEN[2], context=("turn",))
+    changed = ([*GIVEN[:2], other, *GIVEN[3:]] for other in (positive, turn))
+    for other in (GIVEN[:-1], GIVEN[1:], [*GIVEN, Dialogue("new", ("x",), ())], *changed):
         with pytest.raises(DataError, match="the input has changed"):
             parts.join(["human"], other)
     assert not out.exists()
@@ -88,6 +95,11 @@ def test_human_needs_human_negatives_and_writers_another_context() -> None:
 @pytest.mark.parametrize("name", [name for name in CATALOGUE if name != "semi-hard"])
 def test_a_source_is_listed_under_its_own_name(name: str) -> None:
     assert CATALOGUE[name].make(GIVEN, 0).name == name
+
+
+@pytest.mark.parametrize("name", ["random", "context", "mask-and-fill", "key-sem"])
+def test_what_is_drawn_in_a_listed_source_is_drawn_by_the_seed(name: str) -> None:
+    assert CATALOGUE[name].make(GIVEN, 7).seed == 7
 
 
 def test_what_was_done_is_told_beside_each_part(tmp_path: Path) -> None:

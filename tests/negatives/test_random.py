@@ -44,3 +44,31 @@ def test_an_empty_pool_gives_nothing_and_says_so() -> None:
     source = Random([])
     assert list(source.propose([STRANGER], 5)) == [()]
     assert source.counts == {"too few": 5}
+
+
+def test_draws_behind_the_first_sixteen_are_as_uniform() -> None:
+    """The bound is chi-squared's for 39 degrees of freedom at a level of one in a thousand."""
+    pool = [Dialogue(str(n), ("x",), (f"response {n}",)) for n in range(40)]
+    drawn = Counter(responses[16] for responses in Random(pool).propose([STRANGER] * 4000, 17))
+    assert sum((drawn[f"response {n}"] - 100) ** 2 / 100 for n in range(40)) < 72.05
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_response_that_draws_miss_is_found_before_anything_is_missing(seed: int) -> None:
+    pool = [Dialogue("a", ("x",), ("same",) * 100_000), Dialogue("b", ("x",), ("rare", "scarce"))]
+    source = Random(pool, seed)
+    [responses] = source.propose([STRANGER], 3)
+    assert set(responses) == {"same", "rare", "scarce"}
+    assert {frozenset(found) for found in source.propose([STRANGER] * 20, 2)} == {
+        frozenset(("same", "rare")),
+        frozenset(("same", "scarce")),
+    }
+    assert source.counts["too few"] == 0
+
+
+def test_seed_and_stream_tell_every_draw_and_a_seed_may_be_negative() -> None:
+    """Of 1,000 responses no two dialogues' five are the same by chance."""
+    pool = [Dialogue(str(n), ("x",), (f"response {n}",)) for n in range(1000)]
+    keys = [(0, "random"), (1, "random"), (-1, "random"), (0, "context")]
+    drawn = {next(Random(pool, seed, stream).propose([STRANGER], 5)) for seed, stream in keys}
+    assert len(drawn) == len(keys)

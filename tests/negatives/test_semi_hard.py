@@ -47,6 +47,21 @@ def test_all_positives_may_be_asked_for() -> None:
     assert found == ("r at 22", "r at 140", "r at 90")
 
 
+def test_where_all_positives_are_asked_for_a_near_copy_is_counted_once() -> None:
+    """5 and 20 degrees are too near to the first, 60 to the second: it is among what ranks below the first too."""
+    source = SemiHard(POOL, positive="all", embeddings=Angles())
+    assert list(source.propose([asked("p at 0", "p at 61")], 3)) == [("r at 22", "r at 90", "r at 140")]
+    assert source.counts == {"too similar": 3}
+
+
+def test_the_encoder_is_minilm_unless_another_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    named: list[str] = []
+    monkeypatch.setattr(module, "Embeddings", lambda name: named.append(name) or Angles())
+    SemiHard([])
+    SemiHard([], embeddings="another")
+    assert named == ["minilm-l6", "another"]
+
+
 def test_own_positives_repeats_and_what_is_missing_are_counted() -> None:
     pool = [asked("p at 0"), *POOL[:3], Dialogue("n", ("x",), ("R at  60!",))]
     source = SemiHard(pool, embeddings=Angles())
@@ -66,11 +81,19 @@ def test_a_relative_margin_takes_what_is_nearest_to_the_context_below_a_share_of
 
 
 def test_a_relative_margin_goes_below_a_negative_score_too() -> None:
-    """cos 120 = -.5, less a half of .5 is -.75: 140 degrees is -.766, 90 is 0."""
-    [found] = SemiHard(POOL, relative_margin=0.5, embeddings=Angles()).propose(
+    """cos 120 = -.5, less a half of .5 is -.75: 140 degrees is -.766, 125 is -.574, 90 is 0."""
+    pool = [*POOL, Dialogue("n", ("x",), ("r at 125",))]
+    [found] = SemiHard(pool, relative_margin=0.5, embeddings=Angles()).propose(
         [asked("p at 120", context="c at 0")], 2
     )
     assert found == ("r at 140", "r at 180")
+
+
+def test_a_relative_margin_asks_for_the_whole_context() -> None:
+    """`Angles` takes the first number of a text: that of the first turn."""
+    dialogue = Dialogue("q", ("c at 0", "d at 180"), ("p at 25",))
+    [found] = SemiHard(POOL, relative_margin=0.05, embeddings=Angles()).propose([dialogue], 1)
+    assert found == ("r at 60",)
 
 
 def test_with_a_relative_margin_every_positive_must_keep_it_where_all_are_asked_for() -> None:

@@ -9,6 +9,7 @@ def test_words_are_in_lower_case_and_keep_their_apostrophe() -> None:
 
 def test_content_words_are_no_stop_words_no_numbers_and_not_said_twice() -> None:
     assert content_words("The old lake and the OLD boat: isn't it 1999, I say?") == ["old", "lake", "boat", "say"]
+    assert content_words("Plan B, x lakes") == ["plan", "lakes"], "a letter is no word of content"
 
 
 def test_sentences_end_with_their_mark() -> None:

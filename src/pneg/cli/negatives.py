@@ -234,11 +234,19 @@ def _named(option: str, value: str | None) -> list[str]:
 
 
 def pool_of(corpus: str | None, source: str, common: dict[str, Any]) -> Iterator[Dialogue]:
-    """What random negatives are drawn from; bad lines are reported when the input itself is read."""
+    """What random negatives are drawn from: IN, whose bad lines are reported when it is read itself, or a corpus.
+
+    Bad lines of a corpus go to a file of their own beside OUT.
+    """
     from pneg import corpora
 
+    if corpus:
+        out: Path = common["out"]
+        return iter(
+            options.Input(corpus, None, options.aside_of(common["skip_bad"], out.with_name(f"{out.name}.corpus")))
+        )
     on_bad = (lambda error, line: None) if common["skip_bad"] else None
-    return islice(corpora.read(corpus or source, on_bad), None if corpus else common["limit"])
+    return islice(corpora.read(source, on_bad), common["limit"])
 
 
 def _write(

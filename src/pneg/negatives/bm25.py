@@ -44,7 +44,7 @@ class BM25:
         threads: that score contexts; all cores by default.
 
     Raises:
-        DataError: when `index` holds the index of other responses.
+        DataError: when `index` holds the index of other responses, or a damaged one.
         MissingExtra: without `bm25s`, `PyStemmer` and `scipy`.
     """
 
@@ -113,13 +113,18 @@ class BM25:
         file = folder / "about.json"
         if not file.is_file():
             raise DataError("it is there and holds no index", "choose another folder", file=folder)
-        if json.loads(file.read_text(encoding="utf-8")) != about:
+        try:
+            same = json.loads(file.read_text(encoding="utf-8")) == about
+            scores = _load(folder, self._tokenizer) if same else None
+        except (OSError, EOFError, ValueError) as error:
+            raise DataError(f"the index is damaged: {error}", "delete the folder", file=folder) from error
+        if not same:
             raise DataError(
                 "it holds the index of other responses or of another bm25s",
                 "choose another folder, or delete this one",
                 file=folder,
             )
-        return _load(folder, self._tokenizer)
+        return scores
 
 
 def _tokenizer() -> Any:

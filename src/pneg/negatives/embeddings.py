@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pneg import cache, models
-from pneg.errors import needs
+from pneg.errors import ModelError, PnegError, needs
 
 Vectors = npt.NDArray[np.float32]
 
@@ -37,7 +37,8 @@ class Embeddings:
             than .01; `auto` for what the device is fast at.
 
     Raises:
-        ModelError: when the encoder cannot be found.
+        ModelError: when the encoder cannot be found or loaded.
+        PnegError: when the file in the cache folder is damaged, or cannot be written.
         MissingExtra: without `sentence-transformers`.
     """
 
@@ -94,9 +95,15 @@ class Embeddings:
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(self.file, timeout=600)) as database:
-            database.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB)")
-            yield database
+        try:
+            with closing(sqlite3.connect(self.file, timeout=600)) as database:
+                database.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB)")
+                yield database
+        except sqlite3.OperationalError as error:
+            remedy = "make room or change its permissions, and run the same command again"
+            raise PnegError(f"{self.file}: {error}; {remedy}") from error
+        except sqlite3.DatabaseError as error:
+            raise PnegError(f"{self.file}: {error}; delete it, what it held is computed again") from error
 
     def _embed(self, texts: list[str]) -> Vectors:
         import torch
@@ -117,7 +124,13 @@ class Embeddings:
         if self.device == "cpu" and self.precision == "bfloat16":
             # PyTorch's fused attention is the slower one there, by far for short texts
             settings["attn_implementation"] = "eager"
-        return SentenceTransformer(str(self.folder), device=self.device, model_kwargs=settings, local_files_only=True)
+        try:
+            with models.quiet():
+                return SentenceTransformer(
+                    str(self.folder), device=self.device, model_kwargs=settings, local_files_only=True
+                )
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"{self.folder} cannot be loaded as an encoder: {str(error).splitlines()[0]}") from error
 
 
 def _stored(database: sqlite3.Connection, keys: Iterable[bytes]) -> Iterator[tuple[bytes, Vectors]]:

@@ -91,7 +91,7 @@ class Journal:
     def _again(self, done: int, remaining: Iterator[Dialogue]) -> Iterator[Dialogue]:
         for number, finished in zip(range(done), self.finished(), strict=False):
             given = next(remaining, None)
-            if given is None or _told(given) != _told(finished):
+            if given is None or told(given) != told(finished):
                 found = "nothing" if given is None else f"another one, {given.id},"
                 raise DataError(
                     f"dialogue {number + 1} was {finished.id}, the input now has {found} there",
@@ -117,6 +117,6 @@ class Journal:
                     raise DataError(error.found, remedy, file=self.path, line=number) from error
 
 
-def _told(dialogue: Dialogue) -> tuple[object, ...]:
+def told(dialogue: Dialogue) -> tuple[object, ...]:
     """What of a dialogue no source changes."""
     return dialogue.id, dialogue.context, dialogue.positives, dialogue.persona

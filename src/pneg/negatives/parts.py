@@ -11,7 +11,7 @@ from pneg import dialogue as records
 from pneg.dialogue import Dialogue
 from pneg.errors import DataError
 from pneg.negatives.base import NegativeSource
-from pneg.negatives.journal import Journal
+from pneg.negatives.journal import Journal, told
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class Parts:
             negatives = dict(given.negatives)
             for part in parts:
                 found = next(part, None)
-                if found is None or (found.id, found.context) != (given.id, given.context):
+                if found is None or told(found) != told(given):
                     raise self._other_input(given)
                 negatives |= found.negatives
             yield replace(given, negatives=negatives)

@@ -11,7 +11,7 @@ from pneg import Dialogue, corpora
 from pneg.dialogue import normalised
 from pneg.lm.base import Completion
 from pneg.lm.finetune import Fit, Step
-from pneg.lm.sampling import Asked
+from pneg.lm.sampling import Asked, Drawing
 from pneg.negatives import KeySem
 from pneg.negatives.key_sem import source as module
 from pneg.negatives.key_sem.near_words import NearWords
@@ -112,3 +112,41 @@ def test_it_is_fitted_once_and_then_proposes(llama: Path, tmp_path: Path, monkey
     assert list(made().propose(POOL[:4], 5)) == first
     assert len(steps) == number, "the fitted model came from the cache"
     assert [len(responses) for responses in first] == [5] * 4
+
+
+def test_replies_are_drawn_and_a_model_is_fitted_as_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pneg.lm.sampling.sample", lambda lm, asked, how: how)
+    drawing = Drawing(module.END, temperature=0.9, top_p=0.9, min_tokens=5, max_tokens=40, rows=7)
+    assert module._written(None, [], 7) == drawing
+    fit = KeySem(POOL, "tiny", device=Device("cuda", "bfloat16")).writer.job.fit
+    assert (fit.learning_rate, fit.epochs) == (6.25e-5, 3)
+    assert KeySem(POOL, "tiny", device=CPU).writer.job.fit.epochs == 1
+    assert KeySem(POOL, "tiny").attempts == 5
+
+
+def test_what_its_model_learns_from_tells_the_model() -> None:
+    def name(pool: list[Dialogue] = POOL, **arguments: object) -> str:
+        return KeySem(pool, "tiny", device=CPU, **arguments).writer.job.name
+
+    assert len({name(), name(POOL[1:]), name(keyphrases="yake"), name(epochs=2), name(examples=9)}) == 5
+    assert name() == name(seed=1, attempts=2)
+
+
+def test_four_turns_and_ten_phrases_are_learned_from_three_and_twenty_written_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = scripted(monkeypatch)
+    texts: list[tuple[str, int]] = []
+
+    def extract(text: str, most: int) -> list[str]:
+        texts.append((text, most))
+        return ["lake"]
+
+    turns = ("1", "2", "3", "4", "5")
+    [example] = module.examples([Dialogue("a", turns, ("Yes.",))], extract)
+    assert example.prompt[2].text == "A: 2\nB: 3\nA: 4\nB: 5\nA:"
+    source = KeySem([Dialogue("b", turns, ("x",))], "tiny", device=CPU)
+    source.extract = extract
+    list(source.propose([Dialogue("a", ("Where?", "There."), ("Yes.",))], 1))
+    assert asked[0].prompt[2].text == "A: 3\nB: 4\nA: 5\nB:"
+    assert texts == [("Yes.", 10), ("Where?\nThere.", 20)]

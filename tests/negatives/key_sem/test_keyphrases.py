@@ -21,6 +21,10 @@ def test_punctuation_and_turns_end_a_phrase_and_an_apostrophe_does_not() -> None
     }
 
 
+def test_a_phrase_that_is_said_twice_is_one() -> None:
+    assert rake()("The lake, and the old boat. To the lake!", 10) == ["old boat", "lake"]
+
+
 def test_yake_finds_the_restaurant_too() -> None:
     assert EXTRACTORS["yake"]()(TEXT, 3)[0] == "italian restaurant downtown"
 

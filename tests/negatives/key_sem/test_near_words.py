@@ -27,6 +27,18 @@ def test_a_phrase_is_the_mean_of_the_words_that_are_known() -> None:
     assert near().near("unknown words") == []
 
 
+def test_what_all_words_have_in_common_is_taken_off() -> None:
+    """`b` is parallel to `a`; from their mean (50/3, 1), `c` lies where `a` does and `b` on the other side."""
+    found = NearWords(["alpha", "beta", "gamma"], np.array([[10, 1], [30, 3], [10, -1]], "f4"))
+    assert found.near("alpha") == ["gamma", "beta"]
+
+
+def test_ten_words_are_near() -> None:
+    angles = np.radians(range(30))
+    found = NearWords([f"word{n}" for n in range(30)], np.stack((np.cos(angles), np.sin(angles)), 1).astype("f4"))
+    assert len(found.near("word0 word1")) == len(found.near("word2")) == 10
+
+
 def test_a_models_own_words_are_whole_and_in_lower_case(llama: Path) -> None:
     found = NearWords.of(causal.load(llama, "cpu", "float32"))
     assert found.words and all(word.isalpha() and word.islower() and len(word) > 2 for word in found.words)

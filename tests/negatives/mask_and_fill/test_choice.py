@@ -30,6 +30,11 @@ def test_the_choice_is_greedy_and_loosened_round_by_round() -> None:
     assert diverse(responses, 3) == ["a b c d", "e f g h", "a i j k"]
 
 
+def test_an_overlap_of_the_limit_is_too_much() -> None:
+    assert diverse(["a b", "a c"], 2, (0.1, 0.2)) == ["a b"], "1 of 2 x 2 + 1"
+    assert diverse(["a b", "a c"], 2, (0.1, 0.2, 0.3)) == ["a b", "a c"]
+
+
 @given(
     responses=st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=6).map(" ".join), max_size=12),
     cut=st.integers(0, 12),

@@ -81,6 +81,7 @@ def test_every_positive_is_masked_in_its_own_context() -> None:
     assert len(found) == 4 + 1 + 4
     assert [example.prompt[0].text for example in found] == ["A: Hi.\nB:"] * 5 + ["A: Oh?\nB:"] * 4
     assert found == list(infill.examples(dialogues, versions=4, seed=0))
+    assert found != list(infill.examples(dialogues, versions=4, seed=1))
     assert found[4].prompt[1].text == " <|blank|><|infill|>" and found[4].answer == " Yes<|filled|>"
     for example in found:
         assert example.prompt[1].text.count(infill.BLANK) == example.answer.count(infill.END)

@@ -8,12 +8,14 @@ import pytest
 from pneg import Dialogue, corpora
 from pneg.dialogue import normalised
 from pneg.lm.base import Completion
+from pneg.lm.causal import Causal
 from pneg.lm.finetune import Fit, Step
-from pneg.lm.sampling import Asked
+from pneg.lm.sampling import Asked, Drawing
 from pneg.negatives import MaskAndFill
 from pneg.negatives.mask_and_fill import source as module
 from pneg.negatives.mask_and_fill.infill import END
 from pneg.negatives.written import Device
+from pneg.negatives.wrong_context import script
 
 POOL = [Dialogue(d.id, d.context, d.positives) for d in list(corpora.read("starter:test"))[:12]]
 CPU = Device("cpu", "float32")
@@ -128,3 +130,97 @@ def test_it_is_fitted_once_and_then_proposes(llama: Path, tmp_path: Path, monkey
         assert len({normalised(text) for text in responses} - {normalised(text) for text in dialogue.positives}) == 5
     assert "too few" not in again.counts
     assert again.counts["filled up with random"] <= 20
+
+
+def test_fills_are_drawn_and_a_model_is_fitted_as_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pneg.lm.sampling.sample", lambda lm, asked, how: how)
+    drawing = Drawing(END, temperature=1.0, top_p=0.95, min_tokens=1, max_tokens=64, rows=7)
+    assert module._written(None, [], 7) == drawing
+    source = MaskAndFill(POOL, "tiny", device=Device("cuda", "bfloat16"))
+    fit = source.writer.job.fit
+    assert (fit.learning_rate, fit.max_length, fit.epochs) == (5e-5, 256, 1)
+    assert (source.training_versions, source.versions, source.samples, source.kept) == (16, 32, 5, 20)
+
+
+def test_what_its_model_learns_from_tells_the_model() -> None:
+    def name(pool: list[Dialogue] = POOL, **arguments: Any) -> str:
+        return MaskAndFill(pool, "tiny", device=CPU, **arguments).writer.job.name
+
+    assert len({name(), name(POOL[1:]), name(training_versions=8), name(learning_rate=1e-3), name(examples=9)}) == 5
+    assert name() == name(seed=1, samples=2, versions=4, scorer="other")
+
+
+def test_the_scorer_is_the_model_before_its_fit_and_only_gpt2_takes_the_published_thresholds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module.causal, "load", lambda name, *_: Causal(None, None, name))
+    monkeypatch.setattr(module, "_log_probabilities", lambda _, texts: [-len(text) for text in texts])
+    assert MaskAndFill(POOL, "tiny", device=CPU).plain.name == "tiny"
+    assert MaskAndFill(POOL, "tiny", device=CPU, scorer="gpt2").thresholds == module.thresholds.PUBLISHED
+    derived = MaskAndFill(POOL, "gpt2", device=CPU, scorer="other").thresholds
+    assert derived.character == pytest.approx(-1), "each text has -1 a character"
+
+
+def test_each_utterance_is_masked_four_times_at_most_and_thirty_two_of_all_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    masked: list[tuple[Any, ...]] = []
+    versions = module.masking.versions
+
+    def recorded(text: str, level: Any, generator: Any, most: int, pure: bool = True) -> Any:
+        masked.append((level, most, pure))
+        return versions(text, level, generator, most, pure)
+
+    monkeypatch.setattr(module.masking, "versions", recorded)
+    retrieved = [f"Nobody told me that boat number{n} had left the old harbour." for n in range(40)]
+    tasks = MaskAndFill(POOL, "tiny", device=CPU)._tasks(Dialogue("a", ("Hello.",), ("Walk the dog.",)), 0, retrieved)
+    assert masked == [(module.masking.GENERATION, 4, False)] * 20
+    assert (len(tasks), {len(task.asked.seeds) for task in tasks}) == (32, {5})
+    assert len({task.response for task in tasks}) > 8, "shuffled: more than what the first eight make"
+
+
+def test_sixteen_dialogues_in_a_row_draw_the_same_wrong_contexts() -> None:
+    source = MaskAndFill(POOL, "tiny", device=CPU)
+    retrieved = [f"Nobody told me that boat number{n} had left the old harbour." for n in range(40)]
+
+    def contexts(dialogue: Dialogue, position: int) -> list[str]:
+        return [task.asked.prompt[0].text for task in source._tasks(dialogue, position, retrieved)]
+
+    stranger = Dialogue("a", ("Hello.",), ("Walk the dog.",))
+    assert contexts(stranger, 0) == contexts(stranger, 15) != contexts(stranger, 16)
+    assert script(POOL[0].context, 4) not in contexts(POOL[0], 0)
+
+
+def test_only_responses_of_more_than_seven_words_are_retrieved() -> None:
+    pool = [Dialogue("a", ("x",), ("We rowed our boats over the lake today.", "A boat on the lake.")), *POOL[:1]]
+    found = list(MaskAndFill(pool, "tiny", device=CPU).retriever.responses)
+    assert found[0] == "We rowed our boats over the lake today." and "A boat on the lake." not in found
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        (None, "unfinished fill"),
+        ("Wizard planet anchor button. B: Camel.", "speaker's tag"),
+        ("violin carpet engine turnip.", "copy of a positive"),
+        ("violin wizard planet", "too few new content words"),
+        ("lamp wizard planet", "too few new content words"),
+        ("wizard planet camel", None),
+        ("lamp wizard planet camel", None),
+    ],
+)
+def test_three_content_words_are_new_to_every_positive_and_turn(response: str | None, reason: str | None) -> None:
+    dialogue = Dialogue("a", ("A lamp by the river.",), ("Violin carpet engine turnip",))
+    work = module._Work(dialogue, 0, [], module.Refusals.of(dialogue))
+    assert MaskAndFill(POOL, "tiny", device=CPU)._fault(work, response) == reason
+
+
+def test_what_is_filled_up_is_not_what_was_chosen_and_no_more_than_is_kept_is_chosen() -> None:
+    pool = [Dialogue("p", ("x",), ("TURNIP wizard planet", "Another one."))]
+    dialogue = Dialogue("a", ("Hello.",), ("Walk the dog.",))
+    work = module._Work(dialogue, 0, [], module.Refusals.of(dialogue), ["turnip wizard planet.", "lamp river violin"])
+    source = MaskAndFill(pool, "tiny", device=CPU, kept=1)
+    assert source._chosen(work, 2) == ("turnip wizard planet.", "Another one.")
+    assert source.counts["filled up with random"] == 1
+    assert source._chosen(work, 3) == ("turnip wizard planet.", "Another one.")
+    assert source.counts["too few"] == 1
