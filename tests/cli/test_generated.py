@@ -47,8 +47,16 @@ def test_a_model_is_fitted_once_and_its_responses_are_added(
     again = pneg("negatives", name, "starter:test", "-o", "two.jsonl", *words)
     assert "fitting" not in again.err
     assert list(read("two.jsonl")) == list(read("one.jsonl"))
-    other = pneg("negatives", name, "starter:test", "-o", "three.jsonl", *words, "--fit", "--learning-rate", 0.01)
-    assert other.status == 0 and "fitting" in other.err
+    for more in (("--fit",), ("--learning-rate", 0.01)):
+        other = pneg("negatives", name, "starter:test", "-o", "three.jsonl", *words, "--force", *more)
+        assert other.status == 0 and "fitting" in other.err
+
+
+def test_another_model_may_refuse_unlikely_texts(pneg: Run, words: tuple[object, ...]) -> None:
+    command = ("negatives", "mask-and-fill", "starter:test", "-o", "out.jsonl", *words)
+    ran = pneg(*command, "--scorer", "./nowhere")
+    assert ran.status == 1 and "there is no folder ./nowhere" in ran.err
+    assert not Path("out.jsonl").exists()
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -74,8 +82,10 @@ def test_a_job_that_was_stopped_goes_on_and_gives_the_same(
     assert "dialogues are kept in out.jsonl.unfinished, give the same command to go on" in ran.err
     assert not (tmp_path / "out.jsonl").exists()
 
-    ran = pneg("negatives", name, "starter:test", "-o", "out.jsonl", *words, "--seed", 1)
-    assert ran.status == 2 and "a job with other settings was stopped here" in ran.says
+    others = [("--seed", 1), ("--count", 2)] + ([("--samples", 2), ("--versions", 4)] if name == WRITTEN[0] else [])
+    for other in others:
+        ran = pneg("negatives", name, "starter:test", "-o", "out.jsonl", *words, *other)
+        assert ran.status == 2 and "a job with other settings was stopped here" in ran.says
     ran = pneg("negatives", name, "starter:test", "-o", "out.jsonl", *words, "--json")
     assert ran.status == 0, ran.err
     assert json.loads(ran.out)["resumed"] >= 5

@@ -98,3 +98,28 @@ def test_each_positive_stands_against_the_first_five_negatives_of_each_set() -> 
     assert found.loss_before == pytest.approx(sum(expected) / 4, abs=1e-6)
     with pytest.raises(DataError, match="'bm25'; there are"):
         calibrate(Told(), dialogues, ["bm25"])  # type: ignore[arg-type]
+
+
+def test_what_is_reported_is_measured_at_the_temperature_found_and_at_one() -> None:
+    dialogues = [Dialogue("1", ("t",), ("aa", "b"), {"random": ("c", "d", "e"), "human": ("hhh",)})]
+    found = calibrate(Told(), dialogues, ["random", "human"])  # type: ignore[arg-type]
+    queries = [np.array(query, np.float32) for query in ([2, 1, 1, 1], [1, 1, 1, 1], [2, 3], [1, 3])]
+    assert found.temperature == pytest.approx(temperature(queries))
+    assert abs(found.temperature - 1) > 0.1
+    assert found.ece == expected_calibration_error(queries, found.temperature, bins=15)
+    assert found.ece_before == expected_calibration_error(queries, 1.0, bins=15)
+    assert (found.loss, found.loss_before) == (loss(queries, found.temperature), loss(queries, 1.0))
+
+
+def test_it_is_asked_for_the_persona_and_the_last_turns_and_these_are_read_whole() -> None:
+    asked = []
+
+    class Asked(Told):
+        def score(self, pairs: Sequence[tuple[Sequence[str], str]], **how: object) -> np.ndarray:
+            asked.append((list(pairs), how))
+            return super().score(pairs)
+
+    dialogue = Dialogue("1", ("1", "2", "3", "4", "5", "6"), ("aa",), {"random": ("b",)}, ("i like soup.",))
+    calibrate(Asked(), [dialogue], ["random"])  # type: ignore[arg-type]
+    turns = ("i like soup.", "3", "4", "5", "6")
+    assert asked == [([(turns, "b"), (turns, "aa")], {"whole": True})]

@@ -100,3 +100,28 @@ def test_too_few_responses_for_ten_different_negatives_are_an_error_not_a_repeat
     assert len(set(texts(Candidates.of(PLAIN[:3], ("random",), 4, others=PLAIN[3:6]), 0))) == 11
     with pytest.raises(DataError, match="only 4 different negatives"):
         candidates.draw(0, 0, 0)
+
+
+def test_the_files_own_random_negatives_are_never_a_positive() -> None:
+    own = ("P99!", "r1", "r2", "r3", "r4")
+    candidates = Candidates.of([dialogue(99, random=own), *PLAIN], ("random",), 4)
+    assert all("P99!" not in texts(candidates, 0, epoch=epoch) for epoch in range(20))
+
+
+def test_of_many_random_negatives_of_the_file_five_are_drawn_anew_each_epoch() -> None:
+    own = tuple(f"r{m}" for m in range(12))
+    candidates = Candidates.of([dialogue(99, human=("a", "b", "c", "d", "e"), random=own), *PLAIN], ("human",), 4)
+    drawn = [texts(candidates, 0, epoch=epoch)[1:6] for epoch in range(40)]
+    assert all(set(five) <= set(own) for five in drawn)
+    assert {text for five in drawn for text in five} == set(own)
+
+
+def test_what_is_drawn_at_random_repeats_no_other_negative() -> None:
+    """Of twelve responses of others five are adversarial here, so five of the other seven are drawn."""
+    others = [dialogue(n) for n in range(6)]
+    adversarial = ("p0", "q0", "p1", "q1", "p2")
+    candidates = Candidates.of([dialogue(99, human=adversarial), *others], ("human",), 4)
+    own = Candidates.of([dialogue(99, random=adversarial), *others], ("random",), 4)
+    for epoch in range(40):
+        assert len(set(texts(candidates, 0, epoch=epoch))) == 11
+        assert len(set(texts(own, 0, epoch=epoch))) == 11

@@ -7,7 +7,7 @@ import pytest
 from pneg import Dialogue, Selector
 from pneg.errors import DataError
 from pneg.selector.candidates import Candidates
-from pneg.selector.evaluation import evaluate
+from pneg.selector.evaluation import Score, evaluate
 from pneg.selector.ranking import turns_read
 from pneg.selector.steps import Texts
 
@@ -23,6 +23,7 @@ class Told:
 
     def score(self, pairs: Sequence[tuple[tuple[str, ...], str]], *, precision: str, whole: bool) -> np.ndarray:
         assert whole  # the persona stands before the last turns
+        self.precision = precision
         self.asked += pairs
         return np.array([self.scores[text] if turns != (".",) else float(text == "a") for turns, text in pairs])
 
@@ -45,7 +46,20 @@ def test_each_positive_in_turn_against_the_first_five_negatives() -> None:
     # hidden, only "a" is liked: each positive ranks behind it or ties with the others
     assert human.hidden_recall_at_1 == 0.0
     assert human.hidden_mrr == pytest.approx(1 / 2)
-    assert set(random.as_json()) == {"r@1", "mrr", "n", "candidates", "ci95", "hidden", "skipped"}
+
+
+def test_each_figure_is_printed_under_its_own_name() -> None:
+    score = Score(0.1, 0.2, 3, 4, (0.5, 0.6), 0.7, 0.8, 9)
+    hidden = {"r@1": 0.7, "mrr": 0.8}
+    named = {"r@1": 0.1, "mrr": 0.2, "n": 3, "candidates": 4, "ci95": [0.5, 0.6], "hidden": hidden, "skipped": 9}
+    assert score.as_json() == named
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_it_is_scored_in_the_precision_asked_for(precision: str) -> None:
+    told = Told(**TOLD)
+    evaluate(told, [ONE, TWO], ["random"], precision=precision)  # type: ignore[arg-type]
+    assert told.precision == precision
 
 
 def test_the_first_positive_alone() -> None:

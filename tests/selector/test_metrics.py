@@ -58,3 +58,13 @@ def test_the_interval_holds_the_mean_and_narrows_with_more_contexts() -> None:
 
 def test_no_queries_give_zeros_and_no_error() -> None:
     assert (Ranks([]).recall_at_1, Ranks([]).mrr, Ranks([]).recall_interval()) == (0.0, 0.0, (0.0, 0.0))
+
+
+def test_a_tie_for_the_first_place_is_no_hit_in_the_figure_and_in_its_interval() -> None:
+    tied = Ranks([[1.5], [1.5]])
+    assert (tied.recall_at_1, tied.recall_interval()) == (0.0, (0.0, 0.0))
+
+
+def test_the_interval_is_of_queries_though_contexts_are_drawn() -> None:
+    low, high = Ranks([[1.0]] * 50 + [[2.0] * 3] * 50).recall_interval()
+    assert low < 50 / 200 < high < 0.4, "half of the contexts, a quarter of the queries"

@@ -1,3 +1,5 @@
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +88,39 @@ def test_a_folder_without_a_selector_is_refused(backbones: dict[str, Path], tmp_
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ModelError, match="cannot be loaded as an encoder"):
         Selector.create(str(tmp_path))
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "config.json", "selector.json"])
+def test_a_selector_of_which_a_file_is_cut_off_is_told_of(file: str, saved: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(saved, tmp_path / "broken")
+    content = (broken / file).read_bytes()
+    (broken / file).write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelError, match="broken"):
+        Selector.load(broken)
+
+
+def test_settings_that_lack_something_are_told_of(saved: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(saved, tmp_path / "broken")
+    settings = json.loads((broken / "selector.json").read_text())
+    del settings["history"], settings["max_length"]
+    (broken / "selector.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="is broken: it does not say max_length and history"):
+        Selector.load(broken)
+
+
+def test_pickled_weights_are_not_loaded(saved: Path, tmp_path: Path) -> None:
+    pickled = shutil.copytree(saved, tmp_path / "pickled")
+    (pickled / "model.safetensors").unlink()
+    torch.save(Selector.load(saved).model.state_dict(), pickled / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"model\.safetensors"):
+        Selector.load(pickled)
+
+
+def test_code_of_a_model_is_neither_run_nor_asked_about(saved: Path, tmp_path: Path) -> None:
+    coded = shutil.copytree(saved, tmp_path / "coded")
+    config = json.loads((coded / "config.json").read_text())
+    ours = {"auto_map": {"AutoConfig": "code.Config"}, "model_type": "their own"}
+    (coded / "config.json").write_text(json.dumps(config | ours))
+    (coded / "code.py").write_text("raise SystemExit('their code ran')")
+    with pytest.raises(ModelError):
+        Selector.load(coded)

@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from pneg.selector.evaluation import evaluate
 from pneg.selector.losses import group_softmax, positive_first, smoothed, soft_labels
 from pneg.selector.recipe import Recipe, Step
 from pneg.selector.steps import TrainingSet
-from pneg.selector.training import train
+from pneg.selector.training import _Run, train
 
 STARTER = list(corpora.read("starter:test"))
 
@@ -292,3 +293,44 @@ def test_two_processes_train_what_one_does(backbones: dict[str, Path], tmp_path:
     assert all(float((first[name] - second[name]).abs().max()) < 1e-4 for name in learned)
     before = Selector.create(str(backbones["bert"]), device="cpu").model.state_dict()
     assert max(float((first[name] - before[name]).abs().max()) for name in learned) > 1e-3
+
+
+def test_the_weights_kept_are_those_of_the_best_epoch(
+    backbones: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validate, seen = _Run._validate, []
+
+    def watched(run: _Run) -> float | None:
+        found = validate(run)
+        seen.append(weights(run.selector))
+        return found
+
+    monkeypatch.setattr(_Run, "_validate", watched)
+    chosen = recipe(backbones["bert"], epochs=4, learning_rate=0.3, warmup=0.0)
+    selector = train(STARTER[:40], chosen, tmp_path / "s")
+    best = selector.about["best_epoch"]
+    assert best < len(seen) == 4
+    assert np.array_equal(weights(selector), seen[best - 1])
+    assert not np.array_equal(weights(selector), seen[-1])
+
+
+def test_a_loss_that_is_no_number_is_worse_than_any() -> None:
+    run = _Run.__new__(_Run)
+    run.validation_losses = [math.nan, 0.7, 0.5, math.nan]
+    assert run.best_epoch == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage"])
+def test_a_broken_checkpoint_is_told_of(content: bytes, backbones: dict[str, Path], tmp_path: Path) -> None:
+    saved = tmp_path / "s" / "checkpoint"
+    saved.mkdir(parents=True)
+    (saved / "settings.json").write_text("{}")
+    (saved / "state.pt").write_bytes(content)
+    with pytest.raises(DataError, match=r"the checkpoint is broken: .*; delete it"):
+        train(STARTER[:24], recipe(backbones["bert"]), tmp_path / "s")
+
+
+def test_a_file_in_the_place_of_the_selector_is_told_of_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "s").write_text("mine")
+    with pytest.raises(DataError, match="it is a file"):
+        train(STARTER[:24], recipe(tmp_path / "no backbone"), tmp_path / "s")

@@ -44,7 +44,7 @@ def evaluate(
     scores = evaluate_selector(
         ranking.load(selector),
         tests,
-        [name.strip() for name in sets.split(",")],
+        list(dict.fromkeys(name.strip() for name in sets.split(","))),
         positive=positive,
         precision=precision,
     )

@@ -16,7 +16,7 @@ T = TypeVar("T")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-seed = click.option("--seed", default=0, show_default=True, help="Of everything random.")
+seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random.")
 limit = click.option("--limit", type=click.IntRange(1), help="Take only the first dialogues.")
 count = click.option("--count", type=click.IntRange(1), default=5, show_default=True, help="Negatives a dialogue.")
 fitted_model = click.option(

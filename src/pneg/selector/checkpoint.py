@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from pneg.dialogue import replacing
@@ -36,8 +37,9 @@ class Checkpoint:
         try:
             found = json.loads((self.home / "settings.json").read_text(encoding="utf-8"))
             state: dict[str, Any] = torch.load(self.home / "state.pt", map_location=device, weights_only=True)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise DataError(f"the checkpoint is broken: {error}", "delete it", file=self.home) from error
+        except (OSError, ValueError, RuntimeError, EOFError, UnpicklingError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise DataError(f"the checkpoint is broken: {reason}", "delete it", file=self.home) from error
         if found != self.settings:
             differing = [name for name in self.settings if found.get(name) != self.settings[name]]
             raise DataError(

@@ -19,6 +19,7 @@ from pneg.selector.tokens import PairTokenizer
 with needs("selector"):
     import torch
     import transformers
+    from safetensors import SafetensorError
 
     from pneg.selector import encoder
 
@@ -103,7 +104,8 @@ class Selector(Scorer):
         settings = ranking.settings(folder)
         if ranking.is_exported(settings):
             raise ModelError(f"{folder} holds an exported selector; pneg.selector.ranking.load loads either kind")
-        model, tokenizer = _from_folder(Path(folder))
+        settings = ranking.settings(folder, "max_length", "history", "about")
+        model, tokenizer = _from_folder(Path(folder), use_safetensors=True)
         pairs = PairTokenizer(tokenizer, settings["max_length"])
         architecture: Architecture = settings.get("architecture", "cross")
         model.to(device or best_device()).eval()
@@ -188,17 +190,21 @@ def computing(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def _from_folder(folder: Path) -> tuple[Any, Any]:
+def _from_folder(folder: Path, **how: Any) -> tuple[Any, Any]:
+    # said each time: what is left unsaid, transformers may ask for on a terminal
+    own: dict[str, Any] = {"trust_remote_code": False}
     with models.quiet():
         try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, use_fast=True, truncation_side="left")
-            config = transformers.AutoConfig.from_pretrained(folder, num_labels=1)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                folder, use_fast=True, truncation_side="left", **own
+            )
+            config = transformers.AutoConfig.from_pretrained(folder, num_labels=1, **own)
             if hasattr(config, "attention_probs_dropout_prob"):
                 config.attention_probs_dropout_prob = 0.0  # fused attention has none
             model = transformers.AutoModelForSequenceClassification.from_pretrained(
-                folder, config=config, dtype=torch.float32
+                folder, config=config, dtype=torch.float32, **own, **how
             )
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise ModelError(f"{folder} cannot be loaded as an encoder: {str(error).splitlines()[0]}") from error
     if not tokenizer.is_fast or tokenizer.sep_token is None or tokenizer.pad_token_id is None:
         raise ModelError(f"{folder} has no fast tokenizer with a separator and a padding token; take an encoder")

@@ -133,11 +133,15 @@ def load(folder: str | Path, device: str | None = None) -> Scorer:
     return Selector.load(folder, device)
 
 
-def settings(folder: str | Path) -> dict[str, Any]:
+def settings(folder: str | Path, *needed: str) -> dict[str, Any]:
     """What `selector.json` of a folder holds.
 
+    Args:
+        folder: the selector.
+        needed: names that must be among it.
+
     Raises:
-        ModelError: when it is not there or broken.
+        ModelError: when it is not there or broken, or lacks what is needed.
     """
     mark = Path(folder) / MARK
     try:
@@ -148,6 +152,8 @@ def settings(folder: str | Path) -> dict[str, Any]:
         raise ModelError(f"{mark} is broken: {error}") from error
     if not isinstance(found, dict):
         raise ModelError(f"{mark} is broken: it holds no object")
+    if missing := [name for name in needed if name not in found]:
+        raise ModelError(f"{mark} is broken: it does not say {' and '.join(missing)}")
     return found
 
 

@@ -69,6 +69,8 @@ def train(
         KeyboardInterrupt: after Ctrl-C, once the step is done and the checkpoint written.
     """
     folder = Path(folder)
+    if folder.is_file():
+        raise DataError("it is a file", "a selector is a folder: choose another name", file=folder)
     if (folder / MARK).exists():
         raise DataError("it holds a finished selector", "choose another folder, or delete it", file=folder)
     recipe.check({*recipe.adversarial, RANDOM})
@@ -208,7 +210,11 @@ class _Run:
     @property
     def best_epoch(self) -> int:
         """The epoch, from 1, whose weights are kept; the last where there is no validation set."""
-        return int(np.argmin(self.validation_losses)) + 1 if self.validation_losses else self.recipe.epochs
+        losses = self.validation_losses
+        if not losses:
+            return self.recipe.epochs
+        # one that is no number is worse than any
+        return min(range(len(losses)), key=lambda number: (math.isnan(losses[number]), losses[number])) + 1
 
     def go(self, saved: checkpoint.Checkpoint, stop: threading.Event) -> None:
         """Train from the checkpoint, or from the start, to the end."""
@@ -315,7 +321,7 @@ class _Run:
         warning = ""
         if ended:
             mean = sum(self._spreads) / len(self._spreads)
-            if mean < COLLAPSED:
+            if not mean >= COLLAPSED:  # or it is no number
                 self.collapsed = True
                 warning = (
                     f"the scores of a context's candidates differ by {mean:.4f} on average: the selector has "
@@ -337,9 +343,9 @@ class _Run:
                     total += group_softmax(self._scores(self.selector, piece)) * piece.contexts
         self.processes.add_up([total])
         loss = total.item() / len(groups)
-        if not self.validation_losses or loss < min(self.validation_losses):
-            self.best = {name: value.detach().clone() for name, value in self.selector.model.state_dict().items()}
         self.validation_losses.append(loss)
+        if self.best_epoch == len(self.validation_losses):
+            self.best = {name: value.detach().clone() for name, value in self.selector.model.state_dict().items()}
         return loss
 
     def keep_best(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 from asking import ASK, Served
 from scripted import Scripted
 
+from pneg.web.serving import limits
 from pneg.web.serving.key import Key
 from pneg.web.serving.limits import Limits
 
@@ -77,6 +78,18 @@ def test_the_body_is_held_to_its_limit_before_and_while_it_comes_in(serving: Ser
 def test_a_body_that_is_far_too_long_still_gets_its_answer_and_is_not_kept(serving: Serving) -> None:
     served = serving(bounds=Limits(bytes=1000))
     assert served.ask(b"x" * 12_000_000)[0] == 413
+
+
+def test_a_body_that_comes_too_slowly_gets_408(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BODY_SECONDS", 0.2)
+    connection = serving().connection()
+    connection.putrequest("POST", "/rank")
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Content-Length", "1000")
+    connection.endheaders(b'{"context": ')
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["connection"]) == (408, "close")
+    assert "did not come in within 0.2 seconds" in json.loads(answer.read())["detail"]
 
 
 def test_turns_and_candidates_over_their_limit_get_422(serving: Serving) -> None:
