@@ -31,6 +31,13 @@ def test_the_command_writes_what_the_source_gives(pneg: Run, tmp_path: Path, nam
     assert found["counts"] == source.counts
 
 
+@pytest.mark.parametrize("command", [("negatives", "random"), ("train",)])
+def test_a_seed_below_zero_is_refused(pneg: Run, command: tuple[str, ...]) -> None:
+    ran = pneg(*command, "starter:test", "-o", "out.jsonl", "--seed", -1)
+    assert ran.status == 2 and "-1 is not in the range x>=0" in ran.err
+    assert not Path("out.jsonl").exists()
+
+
 def test_what_is_missing_is_reported(pneg: Run, good: Path) -> None:
     ran = pneg("negatives", "human", good, "-o", "out.jsonl")
     assert ran.out.startswith("2 dialogues -> out.jsonl\n")

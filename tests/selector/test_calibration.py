@@ -96,6 +96,8 @@ def test_each_positive_stands_against_the_first_five_negatives_of_each_set() -> 
     # scores: 2 and 1 against five of 1, 2 and 1 against one of 3
     expected = [math.log(1 + 5 / math.e), math.log(6), math.log(1 + math.e), math.log(1 + math.e**2)]
     assert found.loss_before == pytest.approx(sum(expected) / 4, abs=1e-6)
+    again = calibrate(Told(), dialogues, ["random", "human", "random"])  # type: ignore[arg-type]
+    assert again == found
     with pytest.raises(DataError, match="'bm25'; there are"):
         calibrate(Told(), dialogues, ["bm25"])  # type: ignore[arg-type]
 

@@ -62,6 +62,11 @@ def test_it_is_scored_in_the_precision_asked_for(precision: str) -> None:
     assert told.precision == precision
 
 
+def test_a_set_that_is_named_twice_counts_once() -> None:
+    scores = evaluate(Told(**TOLD), [ONE, TWO], ["random", "random"])  # type: ignore[arg-type]
+    assert (scores["random"].n, scores["random"].skipped) == (3, 0)
+
+
 def test_the_first_positive_alone() -> None:
     score = evaluate(Told(**TOLD), [ONE, TWO], ["random"], positive="first")["random"]  # type: ignore[arg-type]
     assert (score.n, score.recall_at_1) == (2, 0.5)

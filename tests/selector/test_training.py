@@ -334,3 +334,11 @@ def test_a_file_in_the_place_of_the_selector_is_told_of_before_anything_is_train
     (tmp_path / "s").write_text("mine")
     with pytest.raises(DataError, match="it is a file"):
         train(STARTER[:24], recipe(tmp_path / "no backbone"), tmp_path / "s")
+
+
+def test_scores_that_are_no_numbers_are_told_of_as_collapsed() -> None:
+    run = _Run.__new__(_Run)
+    run.steps, run.collapsed, run._spreads = 1, False, [1.5]
+    run._untold = 1, 1e-5, torch.tensor([math.nan, math.nan, 0.0])
+    assert "has collapsed" in run._told(None, ended=True).warning
+    assert run.collapsed

@@ -31,7 +31,7 @@ def calibrate(selector: Path, file: str, sets: str, limit: int | None, skip_bad:
 
     dev = options.Input(file, limit, options.aside_of(skip_bad, Path(Path(file).name)))
     loaded = ranking.load(selector)
-    found = calibrate_selector(loaded, dev, list(dict.fromkeys(name.strip() for name in sets.split(",")))).as_json()
+    found = calibrate_selector(loaded, dev, [name.strip() for name in sets.split(",")]).as_json()
     ranking.write_settings(
         selector, {**ranking.settings(selector), "calibration": {**found, "file": Path(file).name}}
     )

@@ -44,7 +44,7 @@ def evaluate(
     scores = evaluate_selector(
         ranking.load(selector),
         tests,
-        list(dict.fromkeys(name.strip() for name in sets.split(","))),
+        [name.strip() for name in sets.split(",")],
         positive=positive,
         precision=precision,
     )

@@ -60,6 +60,7 @@ def calibrate(selector: Scorer, dialogues: Iterable[Dialogue], sets: Sequence[st
     Raises:
         DataError: when a set is nowhere in the data, or no dialogue has a positive and a negative.
     """
+    sets = list(dict.fromkeys(sets))
     queries = _queries(selector, list(dialogues), sets)
     found = temperature(queries)
     return Calibration(

@@ -73,7 +73,7 @@ def evaluate(
     Raises:
         DataError: when a set is nowhere in the data.
     """
-    tests = list(dialogues)
+    tests, sets = list(dialogues), list(dict.fromkeys(sets))
     there = {source for dialogue in tests for source in dialogue.negatives}
     for name in sets:
         if name not in there:
