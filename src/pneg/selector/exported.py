@@ -71,7 +71,7 @@ class ExportedSelector(Scorer):
             raise ModelError(
                 f"{folder} holds a selector that was not exported; pneg export {folder} -o DIR does that"
             )
-        found = ranking.settings(folder, "max_length", "history", "pad", "types", "about", "export")
+        ranking.check_settings(folder, found, "max_length", "history", "pad", "types", "about", "export")
         with needs("onnx"):
             from tokenizers import Tokenizer
         try:

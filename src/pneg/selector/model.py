@@ -104,7 +104,7 @@ class Selector(Scorer):
         settings = ranking.settings(folder)
         if ranking.is_exported(settings):
             raise ModelError(f"{folder} holds an exported selector; pneg.selector.ranking.load loads either kind")
-        settings = ranking.settings(folder, "max_length", "history", "about")
+        ranking.check_settings(folder, settings, "max_length", "history", "about")
         model, tokenizer = _from_folder(Path(folder), use_safetensors=True)
         pairs = PairTokenizer(tokenizer, settings["max_length"])
         architecture: Architecture = settings.get("architecture", "cross")

@@ -133,15 +133,11 @@ def load(folder: str | Path, device: str | None = None) -> Scorer:
     return Selector.load(folder, device)
 
 
-def settings(folder: str | Path, *needed: str) -> dict[str, Any]:
+def settings(folder: str | Path) -> dict[str, Any]:
     """What `selector.json` of a folder holds.
 
-    Args:
-        folder: the selector.
-        needed: names that must be among it.
-
     Raises:
-        ModelError: when it is not there or broken, or lacks what is needed.
+        ModelError: when it is not there or broken.
     """
     mark = Path(folder) / MARK
     try:
@@ -152,9 +148,13 @@ def settings(folder: str | Path, *needed: str) -> dict[str, Any]:
         raise ModelError(f"{mark} is broken: {error}") from error
     if not isinstance(found, dict):
         raise ModelError(f"{mark} is broken: it holds no object")
-    if missing := [name for name in needed if name not in found]:
-        raise ModelError(f"{mark} is broken: it does not say {' and '.join(missing)}")
     return found
+
+
+def check_settings(folder: str | Path, found: Mapping[str, Any], *needed: str) -> None:
+    """Raise a `ModelError` when a folder's settings lack one of these names."""
+    if missing := [name for name in needed if name not in found]:
+        raise ModelError(f"{Path(folder) / MARK} is broken: it does not say {' and '.join(missing)}")
 
 
 def write_settings(folder: str | Path, found: Mapping[str, Any]) -> None:
