@@ -72,9 +72,8 @@ def main() -> None:
         f"median of {options.rounds} interleaved rounds behind an untimed step of each, each timed from the end of "
         "its first step to that of the last but one. "
         "GFLOP/s: 6 x 10.6 million weights x real tokens of pairs, which a shared context needs fewer of "
-        f"({shared:.0f}). Limit: what the machine's matrix product would allow for pairs. Padding: none on a "
-        f"processor; {padding[0]:.1%} of tokens in blocks of like length, as on a GPU; {padding[1]:.1%} in random "
-        "order.",
+        f"({shared:.0f}). Limit: what the machine's matrix product would allow for pairs. Padding: none; on a GPU "
+        f"attention alone sees some, {padding[0]:.1%} of its places; {padding[1]:.1%} of tokens in random order.",
         "torch",
         "transformers",
         "sentence-transformers",
@@ -168,7 +167,7 @@ def _peer(chosen: list[Dialogue], bf16: bool) -> float:
 
 
 def _tokens(chosen: list[Dialogue]) -> tuple[tuple[float, float], tuple[int, int]]:
-    """The share of padding, in blocks and in random order; the real tokens of all pairs, and of shared contexts."""
+    """The share of padding in a GPU's attention and in random order; the real tokens of pairs and shared contexts."""
     selector = Selector.create(BACKBONE, max_length=RECIPE.max_length, device="cpu")
     drawn = Candidates.of(chosen, ("human",), RECIPE.history)
     texts = Texts.of(drawn, selector)

@@ -9,7 +9,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +21,12 @@ from pneg.devices import best_device
 from pneg.dialogue import Dialogue
 from pneg.selector.candidates import EACH, RANDOM, Candidates
 from pneg.selector.model import Selector
-from pneg.selector.packing import Architecture, Packer
+from pneg.selector.packing import Packer
 from pneg.selector.recipe import Recipe, Step
 from pneg.selector.steps import OF_A_GROUP, Texts
 from pneg.selector.training import train
 
-RECIPE = Recipe()
+RECIPE = Recipe(adversarial=(RANDOM,), held_out=0.0)
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="of pneg (default: %(default)s)")
     parser.add_argument("--plain", type=int, default=1600, help="contexts of the plain loop (default: %(default)s)")
     parser.add_argument("--backbone", default="mpnet-base", help="default: %(default)s")
+    parser.add_argument("--bucket-tokens", type=int, default=32768, help="of pneg (default: %(default)s)")
     parser.add_argument("--data", metavar="FILE", help="dialogues with positives (default: all of DailyDialog++)")
     options = parser.parse_args()
     common.quiet()
@@ -55,10 +56,11 @@ def main() -> None:
     )
     tokens, shared = _tokens(selector, chosen)
     peak = common.matmul_rate("bfloat16", device)
-    _pneg(chosen[:64], options.backbone, 1, "cross")
+    recipe = replace(RECIPE, backbone=options.backbone, epochs=options.epochs, bucket_tokens=options.bucket_tokens)
+    _pneg(chosen[:64], replace(recipe, epochs=1))
     found = {
-        "pneg": (_pneg(chosen, options.backbone, options.epochs, "cross"), tokens),
-        "pneg, shared context": (_pneg(chosen, options.backbone, options.epochs, "shared"), shared),
+        "pneg": (_pneg(chosen, recipe), tokens),
+        "pneg, shared context": (_pneg(chosen, replace(recipe, architecture="shared")), shared),
         "plain loop": (_plain(chosen[: options.plain], options.backbone, device), tokens),
     }
     plain = found["plain loop"][0].rate
@@ -104,8 +106,7 @@ def _numbers(drawn: Candidates, groups: Iterable[int]) -> npt.NDArray[np.int64]:
     return np.array([(group, number) for group in groups for number in drawn.draw(group, 0, 0)])
 
 
-def _pneg(chosen: list[Dialogue], backbone: str, epochs: int, architecture: Architecture) -> Round:
-    recipe = Recipe(adversarial=(RANDOM,), backbone=backbone, architecture=architecture, epochs=epochs, held_out=0.0)
+def _pneg(chosen: list[Dialogue], recipe: Recipe) -> Round:
     ends: list[float] = []
 
     def report(_: Step) -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy.typing as npt
+
 from pneg.errors import needs
 
 with needs("selector"):
@@ -23,3 +25,11 @@ def best_precision(device: torch.device) -> str:
         able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
         return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
     return "float32"
+
+
+def to_device(array: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
+    """An array as a tensor on a device; on a GPU nothing waits until it is there."""
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()  # other memory is copied only when the device has done what it was given
+    return tensor.to(device, non_blocking=True)

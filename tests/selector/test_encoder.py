@@ -25,10 +25,11 @@ def made(folder: Path, **options: object) -> Selector:
     return selector
 
 
-def test_gradients_are_those_of_transformers(backbone: Path) -> None:
+@pytest.mark.parametrize("slack", [1.0, 0.6])
+def test_gradients_are_those_of_transformers(slack: float, backbone: Path) -> None:
     selector = made(backbone)
     tokenizer = selector.pairs.tokenizer
-    joined = [selector.pairs.join(turns[-4:]) for turns, _ in PAIRS[:20]]
+    joined = [selector.pairs.join(turns[-1:]) for turns, _ in PAIRS[:20]]
     inputs = tokenizer(
         joined, [text for _, text in PAIRS[:20]], padding=True, truncation=True, max_length=48, return_tensors="pt"
     )
@@ -41,7 +42,8 @@ def test_gradients_are_those_of_transformers(backbone: Path) -> None:
 
     contexts, responses = selector.pairs.encode(joined), selector.pairs.encode([text for _, text in PAIRS[:20]])
     numbers = np.array([(n, n) for n in range(20)])
-    packed = selector.packer.pack(contexts, responses, numbers)
+    packed = Packer(selector.pairs, "cross", slack).pack(contexts, responses, numbers)
+    assert (packed.padding > 0) == (slack < 1)
     (selector.scores(packed) * weights).sum().backward()
     assert len(expected) > 30
     for name, parameter in selector.model.named_parameters():

@@ -1,18 +1,20 @@
 """The forward pass of an encoder over a packed batch.
 
 The weights and modules are those of `transformers`; what is done here is which tokens meet which. Token by token work
-runs on all tokens at once, without padding; attention runs block by block; the last layer computes only the tokens
-that are scored. Nothing of it changes a score: it is the same arithmetic, less of it.
+runs on all tokens at once, without padding; attention runs block by block, on rows of one length; the last layer
+computes only the tokens that are scored. Nothing of it changes a score: it is the same arithmetic, less of it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
+from pneg.devices import to_device
 from pneg.errors import needs
-from pneg.selector.packing import CONTEXT, Block, Packed
+from pneg.selector.packing import CONTEXT, PADDING, Block, Packed
 
 with needs("selector"):
     import torch
@@ -43,14 +45,28 @@ def first_position(model: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """A packed batch on the device of the model."""
+    """A packed batch on the device of the model.
+
+    Attributes:
+        input_ids: of the tokens that are no padding, shape (tokens,).
+        positions: of the same, from 0.
+        types: of the same.
+        scored: which of them are scored, shape (scores,).
+        local: where in its row each of these stands.
+        rows: where in the blocks' rows each token stands; None where there is no padding.
+        segments: of all places in rows, shape (places,).
+        places: the positions of the same.
+        packed: what it was made from.
+    """
 
     input_ids: Tensor
     positions: Tensor
     types: Tensor
-    segments: Tensor
     scored: Tensor
     local: Tensor
+    rows: Tensor | None
+    segments: Tensor
+    places: Tensor
     packed: Packed
 
     @property
@@ -66,19 +82,52 @@ class _Batch:
         for size, score, block in zip(sizes, scores, packed.blocks, strict=True):
             starts[place : place + score] = (starts[place : place + score] - first) % block.length
             first, place = first + size, place + score
+        real = packed.segments != PADDING
+        full = bool(real.all())
 
         def moved(array: npt.NDArray[Any]) -> Tensor:
-            return torch.from_numpy(array).to(device, non_blocking=True)
+            return to_device(array, device)
 
         return cls(
-            moved(packed.input_ids),
-            moved(packed.positions),
-            moved(packed.types),
-            moved(packed.segments),
-            moved(packed.scored),
+            moved(packed.input_ids[real]),
+            moved(packed.positions[real]),
+            moved(packed.types[real]),
+            moved(np.cumsum(real)[packed.scored] - 1),
             moved(starts),
+            None if full else moved(np.flatnonzero(real)),
+            moved(packed.segments),
+            moved(packed.positions),
             packed,
         )
+
+
+class _IntoRows(torch.autograd.Function):
+    """Puts tokens, shape (tokens, hidden), to their places in rows, shape (places, hidden); the rest is 0."""
+
+    @staticmethod
+    def forward(context: Any, tokens: Tensor, rows: Tensor, places: int) -> Tensor:
+        context.save_for_backward(rows)
+        return tokens.new_zeros(places, tokens.shape[1]).index_copy_(0, rows, tokens)
+
+    @staticmethod
+    def backward(context: Any, *given: Tensor) -> tuple[Tensor, None, None]:
+        [rows] = context.saved_tensors
+        return given[0].index_select(0, rows), None, None
+
+
+class _OutOfRows(torch.autograd.Function):
+    """Takes tokens from their places in rows, as `_IntoRows` put them there; each once, so no gradients add up."""
+
+    @staticmethod
+    def forward(context: Any, rows: Tensor, taken: Tensor) -> Tensor:
+        context.save_for_backward(taken)
+        context.places = rows.shape[0]
+        return rows.index_select(0, taken)
+
+    @staticmethod
+    def backward(context: Any, *given: Tensor) -> tuple[Tensor, None]:
+        [taken], [tokens] = context.saved_tensors, given
+        return tokens.new_zeros(context.places, tokens.shape[1]).index_copy_(0, taken, tokens), None
 
 
 def forward(model: Any, packed: Packed) -> Tensor:
@@ -89,9 +138,9 @@ def forward(model: Any, packed: Packed) -> Tensor:
         packed: the batch.
     """
     device = next(iter(model.parameters())).device
-    batch = _Batch.of(packed, device)
     if not known(model):
-        return _as_it_is(model, batch)
+        return _as_it_is(model, packed, device)
+    batch = _Batch.of(packed, device)
     body = model.base_model
     config = model.config
     positions = batch.positions + first_position(model)
@@ -99,7 +148,7 @@ def forward(model: Any, packed: Packed) -> Tensor:
     if hasattr(body, "embeddings_project"):
         hidden = body.embeddings_project(hidden)
     hidden = hidden[0]
-    masks = _masks(batch, body.encoder, config, hidden.dtype)
+    masks = _masks(batch, body.encoder, config)
     layers = body.encoder.layer
     for number, layer in enumerate(layers):
         last = number == len(layers) - 1
@@ -132,36 +181,50 @@ def _attend(
     """What each asking token takes from those it sees, shape (asking tokens, hidden)."""
     tokens = [block.rows * block.length for block in batch.blocks]
     scores = [block.rows * block.scored for block in batch.blocks]
+    if batch.rows is not None:
+        key, value = (_IntoRows.apply(part, batch.rows, sum(tokens)) for part in (key, value))  # type: ignore[no-untyped-call]
+        if not last:
+            query = _IntoRows.apply(query, batch.rows, sum(tokens))  # type: ignore[no-untyped-call]
     # `split` and not slices: the gradient of a slice is as large as what it was cut from
     queries = torch.split(query, scores if last else tokens)
     wanted = torch.split(batch.local, scores) if last else [None] * len(tokens)
     found = []
-    for block, q, k, v, mask, places in zip(
+    for block, q, k, v, mask, asking in zip(
         batch.blocks, queries, torch.split(key, tokens), torch.split(value, tokens), masks, wanted, strict=True
     ):
         q, k, v = (part.view(block.rows, -1, heads, part.shape[-1] // heads).transpose(1, 2) for part in (q, k, v))
-        if mask is not None and places is not None:
-            rows = places.view(block.rows, 1, -1, 1).expand(-1, mask.shape[1], -1, block.length)
+        if mask is not None and asking is not None:
+            rows = asking.view(block.rows, 1, -1, 1).expand(-1, mask.shape[1], -1, block.length)
             mask = mask.expand(block.rows, -1, -1, -1).gather(2, rows)
         found.append(_softmax_attention(q, k, v, mask).transpose(1, 2).reshape(-1, query.shape[-1]))
-    return torch.cat(found)
+    together = torch.cat(found)
+    if last or batch.rows is None:
+        return together
+    return torch.as_tensor(_OutOfRows.apply(together, batch.rows))  # type: ignore[no-untyped-call]
 
 
 def _softmax_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """Scaled dot-product attention; on a processor in float32, where bfloat16 is slow for short texts.
-
-    (A new kernel is compiled there for every shape, and texts have many lengths.)
-    """
+    """Scaled dot-product attention, in the numbers of `_attending`."""
     device = query.device.type
     if device == "cpu":
         query, key, value = query.float(), key.float(), value.float()
-    mask = mask if mask is None else mask.to(query.dtype)
     with torch.autocast(device, enabled=device != "cpu" and torch.is_autocast_enabled(device)):
         return torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
 
 
-def _masks(batch: _Batch, encoder: Any, config: Any, dtype: torch.dtype) -> list[Tensor | None]:
+def _attending(device: str) -> torch.dtype:
+    """What attention is computed in; on a processor float32, as bfloat16 is slow there for short texts.
+
+    (A new kernel is compiled there for every shape, and texts have many lengths.)
+    """
+    if device != "cpu" and torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return torch.float32
+
+
+def _masks(batch: _Batch, encoder: Any, config: Any) -> list[Tensor | None]:
     """What is added to the attention of each block, shape (rows or 1, heads or 1, length, length)."""
+    dtype = _attending(batch.segments.device.type)
     tokens = [block.rows * block.length for block in batch.blocks]
     relative = config.model_type == "mpnet"
     bias = None
@@ -170,7 +233,7 @@ def _masks(batch: _Batch, encoder: Any, config: Any, dtype: torch.dtype) -> list
         bias = _relative(encoder, torch.arange(longest, device=batch.positions.device)[None])
     found: list[Tensor | None] = []
     for block, segments, positions in zip(
-        batch.blocks, torch.split(batch.segments, tokens), torch.split(batch.positions, tokens), strict=True
+        batch.blocks, torch.split(batch.segments, tokens), torch.split(batch.places, tokens), strict=True
     ):
         mask = None
         if block.masked:
@@ -183,7 +246,7 @@ def _masks(batch: _Batch, encoder: Any, config: Any, dtype: torch.dtype) -> list
             places = positions.view(block.rows, block.length).long()
             near = _relative(encoder, places) if bias is None else bias[:, :, : block.length, : block.length]
             mask = near if mask is None else near + mask
-        found.append(mask)
+        found.append(None if mask is None else mask.to(dtype))
     return found
 
 
@@ -193,18 +256,19 @@ def _relative(encoder: Any, places: Tensor) -> Tensor:
     return torch.as_tensor(encoder.relative_attention_bias(apart).permute(0, 3, 1, 2))
 
 
-def _as_it_is(model: Any, batch: _Batch) -> Tensor:
+def _as_it_is(model: Any, packed: Packed, device: torch.device) -> Tensor:
     """The model's own forward pass, block by block, for backbones that are not known here."""
     found, start = [], 0
-    for block in batch.blocks:
+    for block in packed.blocks:
         part = slice(start, start + block.rows * block.length)
         shape = (block.rows, block.length)
         inputs = {
-            "input_ids": batch.input_ids[part].view(shape).long(),
-            "attention_mask": (batch.segments[part].view(shape) == CONTEXT).long(),
+            "input_ids": packed.input_ids[part].astype(np.int64),
+            "attention_mask": (packed.segments[part] != PADDING).astype(np.int64),
         }
         if getattr(model.config, "type_vocab_size", 0) > 1:
-            inputs["token_type_ids"] = batch.types[part].view(shape).long()
-        found.append(model(**inputs).logits.squeeze(-1))
+            inputs["token_type_ids"] = packed.types[part].astype(np.int64)
+        given = {name: to_device(array.reshape(shape), device) for name, array in inputs.items()}
+        found.append(model(**given).logits.squeeze(-1))
         start = part.stop
     return torch.cat(found)

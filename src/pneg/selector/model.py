@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pneg import models
-from pneg.devices import best_device
+from pneg.devices import best_device, to_device
 from pneg.errors import ModelError, needs
 from pneg.selector import ranking
 from pneg.selector.packing import Architecture, Packed, Packer
@@ -25,8 +25,9 @@ with needs("selector"):
 
 SCORING_TOKENS = 4096
 """Tokens in a batch when nothing is kept for a backward pass, about."""
-SLACK = 0.85
-"""Of rows in a block, where fewer and larger ones pay: see `Packer`."""
+SLACK, WHOLE_SLACK = 0.6, 0.85
+"""Of rows in a block, see `Packer`, where fewer and larger ones pay: for attention alone, which is then all that sees
+padding, and for the whole model."""
 
 
 @dataclass(slots=True)
@@ -176,13 +177,13 @@ class Selector(Scorer):
     @property
     def packer(self) -> Packer:
         """What makes batches for this selector, on the device it is on."""
-        exact = self.device.type == "cpu" and encoder.known(self.model)
-        return Packer(self.pairs, self.architecture, 1.0 if exact else SLACK)
+        if not encoder.known(self.model):
+            return Packer(self.pairs, self.architecture, WHOLE_SLACK)
+        return Packer(self.pairs, self.architecture, 1.0 if self.device.type == "cpu" else SLACK)
 
     def scores(self, packed: Packed) -> torch.Tensor:
         """The model's output for a batch, shape (pairs,), in the order in which the pairs were packed."""
-        places = torch.from_numpy(packed.places)
-        return encoder.forward(self.model, packed)[places.to(self.device, non_blocking=True)]
+        return encoder.forward(self.model, packed)[to_device(packed.places, self.device)]
 
 
 def computing(device: torch.device, precision: str) -> torch.autocast:

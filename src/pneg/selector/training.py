@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pneg import dialogue as records
-from pneg.devices import best_precision
+from pneg.devices import best_precision, to_device
 from pneg.dialogue import Dialogue
 from pneg.errors import DataError, needs
 from pneg.selector import checkpoint
@@ -225,9 +225,9 @@ class _Run:
         for epoch in range(self.done // self.steps_an_epoch, self.recipe.epochs):
             order = self.training.order(self.recipe, epoch)[self.done - epoch * self.steps_an_epoch :]
             for pieces in ahead(self._pieces(self.training, groups, epoch) for groups in order):
-                stopped = self._tell()  # of the last step, while the device works on
                 rate = self.schedule.get_last_lr()[0]
                 found = self._step(pieces, stop.is_set())
+                stopped = self._tell()  # of the step before, while the device works on this one
                 self.done += 1
                 self._untold = (self.done, rate, found)
                 ended = self.done % self.steps_an_epoch == 0
@@ -297,11 +297,11 @@ class _Run:
         if self.recipe.smoothing:
             targets = smoothed(positive_first(scores) if targets is None else targets, self.recipe.smoothing)
         if piece.weights is not None:
-            weights = torch.from_numpy(piece.weights).to(scores.device, non_blocking=True)
+            weights = to_device(piece.weights, scores.device)
         return group_softmax(scores, targets, weights)
 
     def _tell(self) -> bool:
-        """Report the last step, if that has not been done.
+        """Report the step before, if that has not been done.
 
         Returns:
             Whether a process wants to stop.
