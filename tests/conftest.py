@@ -11,6 +11,8 @@ from pneg import corpora
 # Ray's telemetry is a thread that logs tracebacks as long as the tests run; formatting one beside any other
 # `ast.parse` fails in Python 3.11 before 3.11.8 ("AST constructor recursion depth mismatch")
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+# models here are so small that threads spend their time waiting for each other, beside other work most of all
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 ARCHITECTURES = ("bert", "roberta", "electra", "mpnet")

@@ -3,6 +3,7 @@ from collections import Counter
 import pytest
 
 from pneg import Dialogue
+from pneg.dialogue import normalised
 from pneg.errors import DataError
 from pneg.selector.candidates import Candidates
 
@@ -43,6 +44,19 @@ def test_the_files_own_random_negatives_come_first() -> None:
     drawn = texts(candidates, 0)
     assert set(own) <= set(drawn[1:])
     assert sum(text[0] in "pq" for text in drawn[1:]) == 5
+
+
+def test_no_text_is_twice_among_the_candidates_of_a_context() -> None:
+    shared = dialogue(
+        99, random=("r1", "both", "R1", "r2", "p99"), human=("both", "h1", "h1", "H1.", "h1 ", "h2", "h3")
+    )
+    candidates = Candidates.of([shared, *PLAIN], ("human",), 4)
+    for epoch in range(20):
+        drawn = texts(candidates, 0, epoch=epoch)
+        assert len({normalised(text) for text in drawn}) == len(drawn) == 11
+        assert sorted(drawn[7:]) == ["both", "h1", "h2", "h3"]
+        assert {"r1", "r2"} <= set(drawn[1:7])
+    assert candidates.short == 1 + 5 * 30
 
 
 def test_missing_adversarial_negatives_are_counted_and_drawn_at_random() -> None:

@@ -1,6 +1,7 @@
 """The packed forward pass gives what `transformers` gives, and shared contexts what they promise."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -79,26 +80,65 @@ def test_more_candidates_than_fit_a_row_are_scored_the_same(backbones: dict[str,
     assert np.abs(scores[-5:] - selector.score([(context, text) for text in texts[-5:]])).max() < 1e-5
 
 
+SHORT = [(turns[-1:], text) for turns, text in PAIRS]
+
+
 def test_blocks_with_padding_give_the_same_scores(backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for architecture in ("cross", "shared"):
         selector = made(backbone, architecture=architecture)
-        exact = selector.score(PAIRS)
+        exact = selector.score(SHORT)
         with monkeypatch.context() as patch:
             patch.setattr(Selector, "packer", property(lambda self: Packer(self.pairs, self.architecture, 0.6)))
-            assert np.abs(selector.score(PAIRS) - exact).max() < 1e-5
+            assert np.abs(selector.score(SHORT) - exact).max() < 1e-5
 
 
-def test_a_backbone_that_is_not_known_runs_as_transformers_has_it(backbones: dict[str, Path], tmp_path: Path) -> None:
-    tokenizer = transformers.AutoTokenizer.from_pretrained(backbones["bert"])
-    config = transformers.DistilBertConfig(dim=32, n_layers=2, n_heads=2, hidden_dim=64, vocab_size=len(tokenizer))
-    transformers.DistilBertModel(config).save_pretrained(tmp_path)
+@pytest.mark.parametrize("family", ["distilbert", "ernie"])
+def test_a_backbone_that_is_not_known_runs_as_transformers_has_it(
+    family: str, backbones: dict[str, Path], tmp_path: Path
+) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(backbones["bert"], truncation_side="left")
+    sizes = {
+        "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64},
+        "ernie": {
+            "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
+            "pad_token_id": tokenizer.pad_token_id,
+        },
+    }  # fmt: skip
+    config = transformers.AutoConfig.for_model(family, vocab_size=len(tokenizer), **sizes[family])
+    transformers.AutoModel.from_config(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     selector = made(tmp_path)
     assert not encoder.known(selector.model)
-    together = selector.score(PAIRS)
-    assert np.abs(together[:6] - np.array([selector.score([pair])[0] for pair in PAIRS[:6]])).max() < 1e-5
-    with pytest.raises(ModelError, match="distilbert: the shared architecture is there for bert, electra"):
+    joined = [selector.pairs.join(turns) for turns, _ in SHORT]
+    given = tokenizer(
+        joined, [text for _, text in SHORT], padding=True, truncation=True, max_length=48, return_tensors="pt"
+    )
+    if family == "distilbert":
+        given.pop("token_type_ids", None)
+    with torch.inference_mode():
+        expected = selector.model(**given).logits.squeeze(-1).numpy()
+    assert expected.std() > 1e-3
+    assert np.abs(selector.score(SHORT) - expected).max() < 1e-5
+    with pytest.raises(ModelError, match=f"{family}: the shared architecture is there for bert, electra"):
         made(tmp_path, architecture="shared")
+
+
+def test_what_the_forward_pass_here_is_not_for() -> None:
+    def known(**options: object) -> bool:
+        return encoder.known(SimpleNamespace(config=transformers.BertConfig(**options)))
+
+    assert known()
+    assert not known(is_decoder=True)
+    assert not known(position_embedding_type="relative_key")
+
+
+def test_how_many_tokens_a_backbone_reads(backbones: dict[str, Path]) -> None:
+    positions = Selector.create(str(backbones["roberta"])).model.config.max_position_embeddings
+    with pytest.raises(ModelError, match=f"reads {positions - 2} tokens at most"):
+        Selector.create(str(backbones["roberta"]), max_length=positions - 1)
+    Selector.create(str(backbones["roberta"]), max_length=positions - 2)
+    without = SimpleNamespace(config=SimpleNamespace(model_type="of any length"))
+    assert encoder.most_tokens(without) > 10**6
 
 
 def test_a_length_that_the_backbone_has_no_positions_for_is_refused(backbones: dict[str, Path]) -> None:

@@ -45,14 +45,17 @@ def test_a_shared_row_is_the_context_and_behind_it_each_candidate(form: PairToke
     before, middle, after = (part.tolist() for part in (form.before, form.middle, form.after))
     head = before + contexts[0].tolist() + middle
     expected, positions, segments = list(head), list(range(len(head))), [CONTEXT] * len(head)
+    types = [0] * len(head)
     for number in range(3):
         text = responses[number].tolist()
         expected += before + text + after
         positions += [0] + [len(head) + place for place in range(len(text) + len(after))]
         segments += [number + 1] * (len(text) + 1 + len(after))
+        types += [0] + [int(form.has_types)] * (len(text) + len(after))
     assert packed.input_ids.tolist() == expected
     assert packed.positions.tolist() == positions
     assert packed.segments.tolist() == segments
+    assert packed.types.tolist() == types
     assert packed.pairs.tolist() == [0, 1, 2]
     assert packed.input_ids[packed.scored].tolist() == before * 3
 
@@ -96,6 +99,12 @@ def test_every_pair_is_scored_once_and_its_size_is_known_before(
         assert sum(block.rows * block.length for block in packed.blocks) == len(packed.input_ids)
         assert sum(block.rows * block.scored for block in packed.blocks) == len(packed.scored)
         assert ((packed.segments == PADDING).any()) <= (slack < 1)
+        start = 0
+        for block in packed.blocks:
+            real = packed.segments[start : start + block.rows * block.length].reshape(block.rows, -1) != PADDING
+            assert block.length == real.sum(1).max()
+            assert real.sum(1).min() >= slack * block.length
+            start += real.size
         assert (packed.input_ids[packed.segments == PADDING] == form.pad).all()
         sizes = packer.sizes(contexts.lengths[numbers[:, 0]], responses.lengths[numbers[:, 1]]).sum()
         shown = np.unique(numbers[:, 0])
@@ -105,6 +114,26 @@ def test_every_pair_is_scored_once_and_its_size_is_known_before(
         assert sorted(np.concatenate(batches).tolist()) == list(range(len(numbers)))
 
     check()
+
+
+@pytest.mark.parametrize("architecture", ["cross", "shared"])
+def test_batches_have_about_the_tokens_asked_for_and_hold_what_belongs_together(
+    form: PairTokenizer, architecture: str
+) -> None:
+    contexts, responses = (form.encode(texts) for texts in _texts(form))
+    packer = Packer(form, architecture)  # type: ignore[arg-type]
+    numbers = np.random.default_rng(1).permutation([(c, r) for c in range(8) for r in range(30)])
+    sizes = packer.sizes(contexts.lengths[numbers[:, 0]], responses.lengths[numbers[:, 1]])
+    once = packer.context_size(contexts.lengths)
+    batches = list(packer.batches(contexts, responses, numbers, 200))
+    most = 200 + sizes.max() + once.max()
+    assert all(sizes[batch].sum() <= most for batch in batches)
+    whole = sizes.sum() + once.sum()
+    assert whole / most <= len(batches) <= whole / 200 + 1
+    if architecture == "cross":
+        assert (np.diff(sizes[np.concatenate(batches)]) <= 0).all()
+    else:
+        assert (np.diff(numbers[np.concatenate(batches), 0]) >= 0).all()
 
 
 def test_little_of_a_batch_in_blocks_is_padding(form: PairTokenizer) -> None:

@@ -1,10 +1,12 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pneg.selector import tokens
 from pneg.selector.packing import Packer
 from pneg.selector.tokens import PairTokenizer, buckets
 
@@ -26,6 +28,23 @@ def test_pairs_are_what_the_backbones_own_tokenizer_makes_of_them(backbone: Path
         assert packed.types.tolist() == expected.get("token_type_ids", [0] * len(packed.types))
 
     check()
+
+
+def test_more_texts_than_are_given_to_the_tokenizer_at_a_time(
+    backbones: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = PairTokenizer(transformers.AutoTokenizer.from_pretrained(backbones["bert"]), max_length=24)
+    texts = ["the soup", "was cold", "and", "we waited for a train", "in Rome"]
+    alone = [pairs.encode([text])[0].tolist() for text in texts]
+    monkeypatch.setattr(tokens, "CHUNK", 2)
+    together = pairs.encode(texts)
+    assert [together[number].tolist() for number in range(len(together))] == alone
+
+
+def test_token_types_are_told_only_where_they_tell_something(backbones: dict[str, Path]) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(backbones["roberta"])
+    tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    assert not PairTokenizer(tokenizer, max_length=24).has_types
 
 
 def test_turns_are_joined_by_one_separator_token(backbone: Path) -> None:

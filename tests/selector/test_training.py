@@ -1,11 +1,14 @@
+import itertools
 import json
 import math
 import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,13 +16,15 @@ import torch
 
 from pneg import Dialogue, Selector, corpora, write
 from pneg.errors import DataError
+from pneg.selector import training
 from pneg.selector.candidates import Candidates
+from pneg.selector.checkpoint import Checkpoint
 from pneg.selector.dropout import FastDropout, Masks
 from pneg.selector.evaluation import evaluate
 from pneg.selector.losses import group_softmax, positive_first, smoothed, soft_labels
 from pneg.selector.recipe import Recipe, Step
-from pneg.selector.steps import TrainingSet
-from pneg.selector.training import _Run, train
+from pneg.selector.steps import Piece, TrainingSet
+from pneg.selector.training import _fresh, _Run, _split, _stopping, train
 
 STARTER = list(corpora.read("starter:test"))
 
@@ -44,7 +49,8 @@ def test_group_softmax_by_hand() -> None:
 
 def test_every_architecture_trains_saves_loads_and_ranks_the_same(backbone: Path, tmp_path: Path) -> None:
     losses: list[float] = []
-    made = train(STARTER[:32], recipe(backbone), tmp_path / "s", report=lambda step: losses.append(step.loss))
+    chosen = recipe(backbone, max_length=64, history=3)
+    made = train(STARTER[:32], chosen, tmp_path / "s", report=lambda step: losses.append(step.loss))
     assert len(losses) == 2 * 4  # 26 contexts in batches of 8, twice
     assert all(np.isfinite(losses))
     loaded = Selector.load(tmp_path / "s")
@@ -53,6 +59,7 @@ def test_every_architecture_trains_saves_loads_and_ranks_the_same(backbone: Path
     assert [place.candidate for place in ours] == [place.candidate for place in theirs]
     assert [place.score for place in ours] == pytest.approx([place.score for place in theirs], abs=1e-6)
     assert loaded.about["recipe"]["backbone"] == str(backbone)
+    assert (loaded.pairs.max_length, loaded.history) == (64, 3)
     assert not (tmp_path / "s" / "checkpoint").exists()
 
 
@@ -89,21 +96,109 @@ def test_a_stopped_training_goes_on_and_ends_as_an_unbroken_one(backbones: dict[
         def report(step: Step) -> None:
             seen.append(step)
             if step.number == number:
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), signal.SIGTERM if number == 7 else signal.SIGINT)
 
         return report
 
     steps: list[Step] = []
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     for number in (3, 7, 10):  # in the first epoch, in the second, in the third
         with pytest.raises(KeyboardInterrupt):
             train(STARTER[:40], chosen, tmp_path / "broken", report=interrupt_after(number, steps))
         assert (tmp_path / "broken" / "checkpoint" / "state.pt").exists()
         assert not (tmp_path / "broken" / "selector.json").exists()
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
     broken = train(STARTER[:40], chosen, tmp_path / "broken", report=steps.append)
     assert [(step.number, step.loss, step.validation) for step in steps] == [
         (step.number, step.loss, step.validation) for step in unbroken
     ]
     assert np.array_equal(weights(whole), weights(broken))
+
+
+def test_a_checkpoint_is_written_within_an_epoch_too(
+    backbones: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
+    chosen = recipe(backbones["bert"], epochs=1, batch=4)
+
+    def die(step: Step) -> None:
+        if step.number == 3:
+            raise RuntimeError("the power fails")
+
+    with pytest.raises(RuntimeError):
+        train(STARTER[:24], chosen, tmp_path / "s", report=die)
+    seen: list[int] = []
+    train(STARTER[:24], chosen, tmp_path / "s", report=lambda step: seen.append(step.number))
+    assert seen == [4, 5]
+
+
+def test_checkpoints_within_an_epoch_lie_apart(
+    backbones: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, saved = itertools.count(0, 100), []
+    monkeypatch.setattr(training.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(Checkpoint, "save", lambda _, state: saved.append(state["done"]))
+    train(STARTER[:24], recipe(backbones["bert"], epochs=1, batch=2, held_out=0.0), tmp_path / "s")
+    assert saved == [4, 8, 12]
+
+
+def test_a_second_wish_to_stop_is_granted_at_once() -> None:
+    with pytest.raises(KeyboardInterrupt), _stopping() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.is_set()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_it_trains_in_a_thread_too(backbones: dict[str, Path], tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        chosen = recipe(backbones["bert"], epochs=1)
+        pool.submit(train, STARTER[:16], chosen, tmp_path / "s").result()
+    assert (tmp_path / "s" / "selector.json").exists()
+
+
+def test_a_fresh_head_depends_on_the_seed(backbones: dict[str, Path]) -> None:
+    chosen = recipe(backbones["bert"])
+    one, same, other = (weights(_fresh(replace(chosen, seed=seed), "cpu")) for seed in (0, 0, 1))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_the_learning_rate_rises_and_falls_in_straight_lines(backbones: dict[str, Path], tmp_path: Path) -> None:
+    rates: list[float] = []
+    chosen = recipe(backbones["bert"], batch=2, warmup=0.25, held_out=0.0)
+    selector = train(STARTER[:8], chosen, tmp_path / "s", report=lambda step: rates.append(step.learning_rate))
+    assert rates == pytest.approx([1e-3 * share for share in (1 / 2, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6)])
+    assert (selector.about["validation_losses"], selector.about["best_epoch"]) == ([], 2)
+
+
+def test_the_validation_loss_is_that_of_the_weights_without_dropout(
+    backbones: dict[str, Path], tmp_path: Path
+) -> None:
+    chosen = recipe(backbones["bert"], epochs=1, batch=3, precision="float32", bucket_tokens=256)
+    held = STARTER[24:31]
+    selector = train(STARTER[:24], chosen, tmp_path / "s", validation=held)
+    candidates = Candidates.of(held, ("human",), 4, others=STARTER[:24])
+    losses = []
+    for group, item in enumerate(held):
+        texts = [candidates.responses[number] for number in candidates.draw(group, chosen.seed, training.VALIDATION)]
+        scores = torch.from_numpy(selector.score([(item.context, text) for text in texts]))
+        losses.append(-torch.log_softmax(scores, 0)[0].item())
+    assert selector.about["validation_losses"] == [pytest.approx(np.mean(losses), abs=1e-5)]
+    assert (selector.about["contexts"], selector.about["validation_contexts"]) == (24, 7)
+
+
+def test_smoothed_labels_take_the_place_of_labels_and_of_a_teachers() -> None:
+    scores, teacher = torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([[0.0, 3.0, 1.0]])
+    run = _Run.__new__(_Run)
+    run.recipe, run.teacher = Recipe(smoothing=0.3), None
+    run.selector, run.precision = SimpleNamespace(device=torch.device("cpu")), "float32"  # type: ignore[assignment]
+    run._scores = lambda *_: teacher  # type: ignore[method-assign]
+    piece = Piece(1, packed=None)  # type: ignore[arg-type]
+    expected = group_softmax(scores, smoothed(positive_first(scores), 0.3)).item()
+    assert run._loss(scores, piece).item() == pytest.approx(expected)
+    run.teacher = "another"  # type: ignore[assignment]
+    expected = group_softmax(scores, smoothed(soft_labels(teacher), 0.3)).item()
+    assert run._loss(scores, piece).item() == pytest.approx(expected)
 
 
 def test_the_weights_of_the_best_validation_loss_are_kept(backbones: dict[str, Path], tmp_path: Path) -> None:
@@ -130,13 +225,14 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
 
 def test_how_pairs_are_bucketed_does_not_change_the_loss(backbones: dict[str, Path], tmp_path: Path) -> None:
     losses = []
-    for tokens in (256, 100_000):
+    for tokens in (256, 900, 100_000):
         seen: list[float] = []
         without_dropout = _without_dropout(backbones["bert"], tmp_path / f"b{tokens}")
         chosen = recipe(without_dropout, bucket_tokens=tokens, epochs=1, precision="float32")
         train(STARTER[:24], chosen, tmp_path / f"s{tokens}", report=lambda step, seen=seen: seen.append(step.loss))
         losses.append(seen)
-    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+    assert losses[0] == pytest.approx(losses[2], abs=1e-4)
+    assert losses[1] == pytest.approx(losses[2], abs=1e-4)
 
 
 def _without_dropout(backbone: Path, copy: Path) -> Path:
@@ -152,12 +248,24 @@ def test_a_checkpoint_of_other_settings_or_data_is_refused(backbones: dict[str, 
     def stop(_: Step) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
+    held = STARTER[30:33]
     with pytest.raises(KeyboardInterrupt):
-        train(STARTER[:24], recipe(backbones["bert"]), tmp_path / "s", report=stop)
+        train(STARTER[:24], recipe(backbones["bert"]), tmp_path / "s", validation=held, report=stop)
     with pytest.raises(DataError, match="another recipe"):
-        train(STARTER[:24], recipe(backbones["bert"], learning_rate=1e-4), tmp_path / "s")
+        train(STARTER[:24], recipe(backbones["bert"], learning_rate=1e-4), tmp_path / "s", validation=held)
     with pytest.raises(DataError, match="another data"):
-        train(STARTER[:25], recipe(backbones["bert"]), tmp_path / "s")
+        train(STARTER[:25], recipe(backbones["bert"]), tmp_path / "s", validation=held)
+    with pytest.raises(DataError, match="another data"):
+        train(STARTER[:24], recipe(backbones["bert"]), tmp_path / "s", validation=STARTER[30:34])
+
+
+def test_a_share_is_held_out_by_seed(tmp_path: Path) -> None:
+    chosen = Recipe(held_out=0.25)
+    parts = [_split(STARTER[:20], replace(chosen, seed=seed), None) for seed in (0, 0, 1)]
+    for kept, held in parts:
+        assert (len(kept), len(held)) == (15, 5)
+        assert sorted(item.id for item in (*kept, *held)) == sorted(item.id for item in STARTER[:20])
+    assert parts[0] == parts[1] != parts[2]
 
 
 def test_a_finished_selector_is_not_overwritten(backbones: dict[str, Path], tmp_path: Path) -> None:
@@ -182,6 +290,19 @@ def test_masks_repeat_after_the_same_seed() -> None:
     assert not torch.equal(masks.draw(torch.Size([50]), 0.5), first)
     masks.seed(1, 2)
     assert torch.equal(masks.draw(torch.Size([50]), 0.5), first)
+
+
+def test_each_piece_of_each_step_has_masks_of_its_own() -> None:
+    run = _Run.__new__(_Run)
+    run.masks, run.selector = Masks(), SimpleNamespace(device=torch.device("cpu"))  # type: ignore[assignment]
+
+    def drawn(seed: int, done: int, piece: int) -> bytes:
+        run.recipe, run.done = Recipe(seed=seed), done
+        run._seed(piece)
+        return run.masks.draw(torch.Size([100]), 0.5).numpy().tobytes()
+
+    assert len({drawn(*numbers) for numbers in itertools.product((0, 1), repeat=3)}) == 8
+    assert drawn(1, 0, 1) == drawn(1, 0, 1)
 
 
 def test_losses_by_hand() -> None:
@@ -243,16 +364,54 @@ def test_pieces_of_a_step_hold_each_group_once(architecture: str, backbones: dic
     chosen = recipe(backbones["bert"], batch=8, bucket_tokens=900)
     candidates = Candidates.of(STARTER[:20], ("human",), 4)
     selector = Selector.create(str(backbones["bert"]), max_length=96, architecture=architecture, device="cpu")  # type: ignore[arg-type]
-    training = TrainingSet.of(candidates, selector)
-    steps = training.order(chosen, 0)
+    texts = TrainingSet.of(candidates, selector)
+    steps = texts.order(chosen, 0)
     assert sorted(np.concatenate(steps).tolist()) == list(range(20))
     assert [len(step) for step in steps] == [8, 8, 4]
     for fewest in (1, 5):
-        pieces = training.pieces(steps[0], chosen, 0, fewest)
+        pieces = texts.pieces(steps[0], chosen, 0, fewest)
         assert len(pieces) >= fewest
         assert sum(piece.contexts for piece in pieces) == 8
         assert all(sorted(piece.packed.pairs.tolist()) == list(range(11 * piece.contexts)) for piece in pieces)
+        assert all(piece.weights is None for piece in pieces)
         assert max(len(piece.packed.input_ids) for piece in pieces) < 2 * 900
+
+
+def test_weights_stand_beside_the_candidates_they_are_of(backbones: dict[str, Path]) -> None:
+    few = [
+        replace(item, negatives={"human": item.negatives["human"][:number]})
+        for number, item in enumerate(STARTER[:6])
+    ]
+    candidates = Candidates.of(few, ("human",), 4)
+    texts = TrainingSet.of(candidates, Selector.create(str(backbones["bert"]), device="cpu"))
+    chosen = recipe(backbones["bert"], weights={"human": 0.5}, bucket_tokens=10**6)
+    [piece] = texts.pieces(np.array([5, 1, 3]), chosen, 0)
+    assert piece.weights is not None
+    assert (piece.weights == 0.5).sum(1).tolist() == [5, 1, 3]
+    assert (piece.weights[:, :6] == 1).all()
+
+
+@pytest.mark.parametrize("architecture", ["cross", "shared"])
+def test_the_size_of_a_group_is_that_of_its_batch(architecture: str, backbones: dict[str, Path]) -> None:
+    selector = Selector.create(str(backbones["bert"]), max_length=96, architecture=architecture, device="cpu")  # type: ignore[arg-type]
+    texts = TrainingSet.of(Candidates.of(STARTER[:4], ("human",), 4), selector)
+    numbers = np.array([(group, number) for group in range(4) for number in texts.candidates.draw(group, 0, 0)])
+    alone = [len(texts.texts.pack(numbers[start : start + 11]).input_ids) for start in range(0, 44, 11)]
+    assert texts.texts.sizes(numbers).tolist() == alone
+
+
+def test_order_and_draws_depend_on_the_seed_and_the_epoch(backbones: dict[str, Path]) -> None:
+    candidates = Candidates.of(STARTER[:20], ("human",), 4)
+    texts = TrainingSet.of(candidates, Selector.create(str(backbones["bert"]), device="cpu"))
+    orders, draws = set(), set()
+    for seed, epoch in ((0, 0), (0, 1), (1, 0)):
+        chosen = recipe(backbones["bert"], batch=20, seed=seed)
+        [order], [again] = (texts.order(chosen, epoch) for _ in range(2))
+        assert order.tolist() == again.tolist()
+        orders.add(tuple(order.tolist()))
+        draws.add(texts.pieces(np.arange(20), chosen, epoch)[0].packed.input_ids.tobytes())
+    assert len(orders | {tuple(range(20))}) == 4
+    assert len(draws) == 3
 
 
 def test_a_selector_that_gives_all_the_same_score_is_told_of(backbones: dict[str, Path], tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Candidates of a context in training: 1 positive, 5 random and 5 adversarial negatives (the paper's section 3.1)."""
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pneg.dialogue import Dialogue, normalised
@@ -83,16 +83,16 @@ class Candidates:
             raise DataError(f"the dialogue {dialogue.id} has no positive response", "training needs one in each")
         positives = self._number(dialogue.positives)
         own = {self._keys[number] for number in positives}
-        adversarial: dict[int, str] = {}
+        named: dict[int, str] = {}
         for source in sources:
             for number in self._number(dialogue.negatives.get(source, ())):
-                if self._keys[number] not in own:
-                    adversarial.setdefault(number, source)
-        drawn = tuple(n for n in self._number(dialogue.negatives.get(RANDOM, ())) if self._keys[n] not in own)
+                named.setdefault(number, source)
+        adversarial = self._apart(named, own)
+        drawn = self._apart(self._number(dialogue.negatives.get(RANDOM, ())), own)
         if sources:
             self.short += max(0, EACH - len(adversarial))
         turns = turns_read(dialogue.context, dialogue.persona, history)
-        self.groups.append(Group(turns, positives, drawn, tuple(adversarial), tuple(adversarial.values())))
+        self.groups.append(Group(turns, positives, drawn, adversarial, tuple(named[n] for n in adversarial)))
         self.pool.extend(positives)
 
     def _number(self, texts: Iterable[str]) -> tuple[int, ...]:
@@ -104,6 +104,13 @@ class Candidates:
                 self._keys.append(normalised(text))
             numbers.append(number)
         return tuple(numbers)
+
+    def _apart(self, numbers: Iterable[int], refused: Container[str]) -> tuple[int, ...]:
+        """Those whose texts differ from each other and from what is refused."""
+        first: dict[str, int] = {}
+        for number in numbers:
+            first.setdefault(self._keys[number], number)
+        return tuple(number for key, number in first.items() if key not in refused)
 
     def draw(self, group: int, seed: int, epoch: int) -> list[int]:
         """The candidates of a group in an epoch: numbers of responses, the positive first.
@@ -118,7 +125,8 @@ class Candidates:
         of = self.groups[group]
         positive = generator.choice(of.positives)
         adversarial = generator.sample(of.adversarial, min(EACH, len(of.adversarial)))
-        drawn = generator.sample(of.random, min(EACH, len(of.random)))
+        own = self._apart(of.random, {self._keys[number] for number in adversarial})
+        drawn = generator.sample(own, min(EACH, len(own)))
         refused = {self._keys[number] for number in (*of.positives, *adversarial, *drawn)}
         for _ in range(100 * EACH):
             if len(drawn) + len(adversarial) == 2 * EACH:
