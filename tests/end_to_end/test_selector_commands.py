@@ -2,10 +2,13 @@
 
 import io
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 
 from pneg.cli import main
@@ -83,11 +86,82 @@ def test_rank_reads_json_lines(
     assert "standard input, line 2" in capsys.readouterr().err
 
 
+def test_options_of_a_training_reach_it_and_its_log_has_a_line_a_step(
+    backbones: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, log = tmp_path / "train.jsonl", tmp_path / "log.jsonl"
+    lines = [json.dumps({"id": str(n), "context": [f"turn {n}"], "positives": [f"yes {n}"],
+                         "negatives": {"human": [f"no {n}"]}}) for n in range(12)]  # fmt: skip
+    data.write_text("\n".join(["{broken", *lines]) + "\n")
+    asked = f"--skip-bad --adversarial human,,human --backbone {backbones['bert']} --epochs 2 --batch 4 "
+    asked += f"--learning-rate 1e-9 --weight human=0.5 --smoothing 0.1 --validation starter:test --log {log}"
+    words = ["train", str(data), *asked.split()]
+    assert main([*words, "-o", str(tmp_path / "s")]) == 0
+    said = capsys.readouterr()
+    assert f"trained on 12 contexts -> {tmp_path / 's'}\nvalidation losses by epoch: " in said.out
+    assert "48 adversarial negatives are missing, random ones were taken in their place" in said.out
+    assert f"bad lines: 1, set aside in {tmp_path / 's.bad'}" in said.out
+    assert "warning: the scores of a context's candidates differ by" in said.err
+    about = json.loads((tmp_path / "s" / "selector.json").read_text())["about"]
+    assert (about["contexts"], about["validation_contexts"]) == (12, 100)
+    found = {name: about["recipe"][name] for name in ("adversarial", "weights", "smoothing", "learning_rate")}
+    assert found == {"adversarial": ["human"], "weights": {"human": 0.5}, "smoothing": 0.1, "learning_rate": 1e-9}
+    assert main([*words, "--json", "-o", str(tmp_path / "t")]) == 0
+    steps = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [step["number"] for step in steps] == [1, 2, 3, 4, 5, 6] * 2  # the second run's behind the first's
+    assert [("validation" in step, "warning" in step) for step in steps[:3]] == [(False, False)] * 2 + [(True, True)]
+    assert [step["validation"] for step in steps if "validation" in step][:2] == about["validation_losses"]
+    assert set(steps[0]) == {"time", "number", "of", "loss", "spread", "learning_rate"}
+    assert json.loads(capsys.readouterr().out)["validation_losses"] == about["validation_losses"]
+
+
+def test_a_finished_selector_is_sent_and_stays_where_it_is_if_that_fails(
+    backbones: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["train", "starter:test", "--adversarial", "human", "--backbone", str(backbones["bert"]), "--epochs", "1"]
+    words += ["--limit", "16", "--push", "me/selector"]
+    sent: list[str] = []
+    monkeypatch.setattr(huggingface_hub, "create_repo", lambda name, **_: f"https://hub/{name}")
+    monkeypatch.setattr(huggingface_hub, "upload_folder", lambda **asked: sent.append(asked["repo_id"]))
+    assert main([*words, "-o", str(tmp_path / "s")]) == 0
+    assert "sent to https://hub/me/selector" in capsys.readouterr().out
+    assert sent == ["me/selector"]
+
+    def refuse(*_: object, **__: object) -> str:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(huggingface_hub, "create_repo", refuse)
+    assert main([*words, "-o", str(tmp_path / "t")]) == 1
+    assert f"`hf upload me/selector {tmp_path / 't'}` sends it" in capsys.readouterr().err
+    assert (tmp_path / "t" / "selector.json").exists()
+
+
+def test_a_training_that_was_stopped_says_how_it_goes_on(backbones: dict[str, Path], tmp_path: Path) -> None:
+    code = "import sys; from pneg.cli import main; sys.exit(main())"
+    words = ["train", "starter:test", "--adversarial", "human", "--backbone", str(backbones["bert"]), "--batch", "2"]
+    command = [sys.executable, "-c", code, *words, "--log", str(tmp_path / "log"), "-o", str(tmp_path / "s")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        while not (tmp_path / "log").exists() or not (tmp_path / "log").read_text():
+            assert running.poll() is None
+            time.sleep(0.1)
+        running.send_signal(signal.SIGTERM)
+        _, said = running.communicate(timeout=100)
+    assert running.returncode == 1
+    assert said.endswith(f"the checkpoint is in {tmp_path / 's' / 'checkpoint'}, give the same command to go on\n")
+    assert said.count("Traceback") == 0
+
+
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
         (["evaluate", "SELECTOR", "starter:test", "--sets", "bm25"], 2, "'bm25'; there are: human, random"),
         (["evaluate", "nowhere", "starter:test"], 1, "nowhere holds no selector"),
+        (["evaluate", "SELECTOR", "starter:test", "--sets", " , "], 2, "' , ' names nothing"),
+        (["train", "starter:test", "--learning-rate", "nan", "-o", "NEW"], 2, "'nan' is not a finite number"),
+        (["train", "starter:test", "--weight", "human", "-o", "NEW"], 2, "expected SOURCE=X, such as human=0.5"),
+        (["train", "starter:test", "--push", "no/such/name", "-o", "NEW"], 2, "is no name of a repository"),
+        (["rank", "SELECTOR", "FILE", "--context", "a", "--candidate", "b"], 2, "give either a file or --context"),
+        (["rank", "SELECTOR", "FILE", "-o", "NEW/out.jsonl"], 2, "make it first"),
         (["rank", "SELECTOR", "--context", "Hello."], 2, "go together"),
         (["train", "starter:test", "-o", "SELECTOR"], 2, "finished selector"),
         (["train", "starter:test", "--adversarial", "tuned", "-o", "NEW"], 2, "'tuned'; there are: human, random"),
@@ -101,7 +175,7 @@ def test_rank_reads_json_lines(
 def test_wrong_words_get_one_clear_line(
     selector: Path, tmp_path: Path, words: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    places = {"SELECTOR": str(selector), "NEW": str(tmp_path / "new")}
+    places = {"SELECTOR": str(selector), "NEW": str(tmp_path / "new"), "NEW/out.jsonl": str(tmp_path / "new" / "out")}
     assert main([places.get(word, word) for word in words]) == status
     said = capsys.readouterr()
     assert message in said.err

@@ -11,6 +11,7 @@ import transformers
 from pneg import Selector, corpora
 from pneg.errors import ModelError
 from pneg.selector import encoder
+from pneg.selector.model import WHOLE_SLACK
 from pneg.selector.packing import Packer
 
 STARTER = list(corpora.read("starter:test"))
@@ -109,6 +110,7 @@ def test_a_backbone_that_is_not_known_runs_as_transformers_has_it(
     tokenizer.save_pretrained(tmp_path)
     selector = made(tmp_path)
     assert not encoder.known(selector.model)
+    assert selector.packer.slack == WHOLE_SLACK
     joined = [selector.pairs.join(turns) for turns, _ in SHORT]
     given = tokenizer(
         joined, [text for _, text in SHORT], padding=True, truncation=True, max_length=48, return_tensors="pt"
@@ -150,7 +152,8 @@ def test_a_length_that_the_backbone_has_no_positions_for_is_refused(backbones: d
 
 def test_it_saves_and_loads_its_architecture(backbones: dict[str, Path], tmp_path: Path) -> None:
     selector = made(backbones["bert"], architecture="shared")
+    selector.calibration = {"temperature": 2.5}
     selector.save(tmp_path / "s")
     loaded = Selector.load(tmp_path / "s", device="cpu")
-    assert loaded.architecture == "shared"
+    assert (loaded.architecture, loaded.temperature) == ("shared", 2.5)
     assert np.abs(loaded.score(PAIRS[:10]) - selector.score(PAIRS[:10])).max() < 1e-6

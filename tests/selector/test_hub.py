@@ -7,8 +7,8 @@ import huggingface_hub
 import pytest
 from huggingface_hub.errors import HFValidationError
 
-from pneg.errors import ModelError
-from pneg.selector.hub import push
+from pneg.errors import DataError, ModelError
+from pneg.selector.hub import check, push
 
 
 def test_the_whole_folder_goes_to_a_repository_that_is_made_if_need_be(
@@ -41,3 +41,9 @@ def test_what_could_not_be_sent_is_kept_and_how_to_send_it_said(
     monkeypatch.setattr(huggingface_hub, "create_repo", refuse)
     with pytest.raises(ModelError, match="me/selector was not sent to the hub: no route; the selector is in"):
         push(tmp_path, "me/selector")
+
+
+def test_a_name_is_looked_at_before_anything_is_trained() -> None:
+    check("me/my-selector")
+    with pytest.raises(DataError, match="'no/such/name' is no name of a repository; it is like me/my-selector"):
+        check("no/such/name")

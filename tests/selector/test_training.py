@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from pneg import Dialogue, Selector, corpora, write
+from pneg.devices import best_precision
 from pneg.errors import DataError
 from pneg.selector import training
 from pneg.selector.candidates import Candidates
@@ -60,6 +61,7 @@ def test_every_architecture_trains_saves_loads_and_ranks_the_same(backbone: Path
     assert [place.score for place in ours] == pytest.approx([place.score for place in theirs], abs=1e-6)
     assert loaded.about["recipe"]["backbone"] == str(backbone)
     assert (loaded.pairs.max_length, loaded.history) == (64, 3)
+    assert loaded.about["precision"] == best_precision(made.device)
     assert not (tmp_path / "s" / "checkpoint").exists()
 
 
@@ -185,6 +187,7 @@ def test_the_validation_loss_is_that_of_the_weights_without_dropout(
         losses.append(-torch.log_softmax(scores, 0)[0].item())
     assert selector.about["validation_losses"] == [pytest.approx(np.mean(losses), abs=1e-5)]
     assert (selector.about["contexts"], selector.about["validation_contexts"]) == (24, 7)
+    assert selector.about["precision"] == "float32"
 
 
 def test_smoothed_labels_take_the_place_of_labels_and_of_a_teachers() -> None:
@@ -224,13 +227,16 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
 
 
 def test_how_pairs_are_bucketed_does_not_change_the_loss(backbones: dict[str, Path], tmp_path: Path) -> None:
+    def told(step: Step) -> tuple[float, float]:
+        return step.loss, step.spread
+
     losses = []
     for tokens in (256, 900, 100_000):
-        seen: list[float] = []
+        seen: list[tuple[float, float]] = []
         without_dropout = _without_dropout(backbones["bert"], tmp_path / f"b{tokens}")
         chosen = recipe(without_dropout, bucket_tokens=tokens, epochs=1, precision="float32")
-        train(STARTER[:24], chosen, tmp_path / f"s{tokens}", report=lambda step, seen=seen: seen.append(step.loss))
-        losses.append(seen)
+        train(STARTER[:24], chosen, tmp_path / f"s{tokens}", report=lambda step, seen=seen: seen.append(told(step)))
+        losses.append(np.array(seen))
     assert losses[0] == pytest.approx(losses[2], abs=1e-4)
     assert losses[1] == pytest.approx(losses[2], abs=1e-4)
 
@@ -341,7 +347,7 @@ def test_a_teacher_gives_the_targets(backbones: dict[str, Path], tmp_path: Path)
     chosen = recipe(
         backbone, epochs=1, batch=10, held_out=0.0, precision="float32", teacher=str(tmp_path / "teacher")
     )
-    teacher = Selector.create(str(backbones["mpnet"]), device="cpu")  # another architecture, another tokenizer
+    teacher = Selector.create(str(backbones["roberta"]), device="cpu")  # another architecture, another tokenizer
     with torch.no_grad():
         teacher.model.classifier.out_proj.weight.mul_(1e5)
     teacher.save(tmp_path / "teacher")
@@ -489,6 +495,26 @@ def test_a_broken_checkpoint_is_told_of(content: bytes, backbones: dict[str, Pat
         train(STARTER[:24], recipe(backbones["bert"]), tmp_path / "s")
 
 
+class Evil:
+    """Makes a folder where it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = str(folder)
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (self.folder,)
+
+
+def test_a_checkpoint_runs_no_code(backbones: dict[str, Path], tmp_path: Path) -> None:
+    saved = tmp_path / "s" / "checkpoint"
+    saved.mkdir(parents=True)
+    (saved / "settings.json").write_text("{}")
+    torch.save({"done": Evil(tmp_path / "made")}, saved / "state.pt")
+    with pytest.raises(DataError, match="the checkpoint is broken"):
+        train(STARTER[:24], recipe(backbones["bert"]), tmp_path / "s")
+    assert not (tmp_path / "made").exists()
+
+
 def test_a_file_in_the_place_of_the_selector_is_told_of_before_anything_is_trained(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("mine")
     with pytest.raises(DataError, match="it is a file"):
@@ -501,3 +527,27 @@ def test_scores_that_are_no_numbers_are_told_of_as_collapsed() -> None:
     run._untold = 1, 1e-5, torch.tensor([math.nan, math.nan, 0.0])
     assert "has collapsed" in run._told(None, ended=True).warning
     assert run.collapsed
+    assert run._spreads == []  # the next epoch is judged by itself
+
+
+def test_what_was_seen_of_the_scores_before_a_stop_counts_after_it() -> None:
+    part = SimpleNamespace(load_state_dict=lambda _: None)
+    run = _Run.__new__(_Run)
+    run.selector, run.optimiser, run.schedule = SimpleNamespace(model=part), part, part  # type: ignore[assignment]
+    kept = dict.fromkeys(("model", "optimiser", "schedule", "best")) | {"done": 3, "validation_losses": [0.5]}
+    run._restore({**kept, "spreads": [0.25], "collapsed": True})
+    assert (run._spreads, run.collapsed) == ([0.25], True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"learning_rate": math.nan}, "the learning rate is nan; it must be above 0"),
+        ({"learning_rate": math.inf}, "the learning rate is inf"),
+        ({"smoothing": 1.5}, "the smoothing is 1.5; it must be from 0 to 1"),
+        ({"weights": {"human": math.nan}}, "the weight of human is nan"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(change: dict[str, object], message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message):
+        train(STARTER[:10], recipe(tmp_path, **change), tmp_path / "s")

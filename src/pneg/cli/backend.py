@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pneg.cli.options import Number
 from pneg.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -74,14 +75,14 @@ OPTIONS = (
     ),
     click.option(
         "--timeout",
-        type=click.FloatRange(0, min_open=True),
+        type=Number(0, min_open=True),
         default=600.0,
         show_default=True,
         help="Seconds a server may take to answer a request.",
     ),
     click.option(
         "--patience",
-        type=click.FloatRange(0),
+        type=Number(0),
         default=300.0,
         show_default=True,
         help="Seconds a server may fail, without any answer, until the job stops.",

@@ -12,6 +12,7 @@ from pneg.cli import options
 @click.argument("file", metavar="DEV")
 @click.option(
     "--sets",
+    type=options.Names(),
     default="random,human",
     show_default=True,
     metavar="SOURCE[,SOURCE]",
@@ -20,7 +21,9 @@ from pneg.cli import options
 @options.limit
 @options.skip_bad
 @options.as_json
-def calibrate(selector: Path, file: str, sets: str, limit: int | None, skip_bad: bool, as_json: bool) -> None:
+def calibrate(
+    selector: Path, file: str, sets: tuple[str, ...], limit: int | None, skip_bad: bool, as_json: bool
+) -> None:
     """Fit the temperature of SELECTOR on DEV, so that `pneg rank` gives probabilities.
 
     A probability is that of a candidate to be the one that fits, among candidates like those of DEV, one of which
@@ -31,7 +34,7 @@ def calibrate(selector: Path, file: str, sets: str, limit: int | None, skip_bad:
 
     dev = options.Input(file, limit, options.aside_of(skip_bad, Path(Path(file).name)))
     loaded = ranking.load(selector)
-    found = calibrate_selector(loaded, dev, [name.strip() for name in sets.split(",")]).as_json()
+    found = calibrate_selector(loaded, dev, sets).as_json()
     ranking.write_settings(
         selector, {**ranking.settings(selector), "calibration": {**found, "file": Path(file).name}}
     )

@@ -12,6 +12,7 @@ from pneg.cli import options
 @click.argument("file", metavar="TEST")
 @click.option(
     "--sets",
+    type=options.Names(),
     default="random,human",
     show_default=True,
     metavar="SOURCE[,SOURCE]",
@@ -25,7 +26,7 @@ from pneg.cli import options
 def evaluate(
     selector: Path,
     file: str,
-    sets: str,
+    sets: tuple[str, ...],
     positive: str,
     precision: str,
     limit: int | None,
@@ -44,7 +45,7 @@ def evaluate(
     scores = evaluate_selector(
         ranking.load(selector),
         tests,
-        [name.strip() for name in sets.split(",")],
+        sets,
         positive=positive,
         precision=precision,
     )
@@ -65,5 +66,5 @@ def evaluate(
         )
     text = options.table(rows)
     if tests.bad:
-        text += f"\n{tests.bad} bad lines were set aside in {tests.aside}"
+        text += f"\nbad lines: {tests.bad}, set aside in {tests.aside}"
     options.report({name: score.as_json() for name, score in scores.items()}, text, as_json)

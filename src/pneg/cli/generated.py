@@ -21,7 +21,7 @@ def _fitted(command: options.Decorator) -> options.Decorator:
         for option in (
             click.option("--force", is_flag=True, help="Replace OUT if it is there."),
             click.option(
-                "--learning-rate", type=click.FloatRange(0, min_open=True), help="Of the fit; the paper's by default."
+                "--learning-rate", type=options.Number(0, min_open=True), help="Of the fit; the paper's by default."
             ),
             click.option("--epochs", type=click.IntRange(1), help="Of the fit."),
             options.fit_examples,

@@ -128,14 +128,14 @@ def bm25(source: str, corpus: str | None, index: Path | None, **common: Any) -> 
 @click.option("--encoder", default="minilm-l6", show_default=True, metavar="NAME", help="Name or folder.")
 @click.option(
     "--margin",
-    type=click.FloatRange(0, 2),
+    type=options.Number(0, 2),
     default=0.07,
     show_default=True,
     help="Refuse what is nearer to the positive than 1 less this.",
 )
 @click.option(
     "--relative-margin",
-    type=click.FloatRange(0, 1),
+    type=options.Number(0, 1),
     help="Take what is nearest to the context instead, and refuse what scores more there than the positive's score "
     "less this share (NV-Retriever; 0.05 is best there).",
 )

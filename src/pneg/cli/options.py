@@ -1,6 +1,7 @@
 """What several commands share: options of the same name, reading with bad lines set aside, bars, output."""
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -14,6 +15,33 @@ from pneg.errors import DataError
 
 T = TypeVar("T")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Number(click.FloatRange):
+    """A number within a range; `nan` and `inf`, which a range lets pass, are refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        found: float = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return found
+
+
+class Names(click.ParamType):  # type: ignore[type-arg]
+    """Names with commas between them; each counts once."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """The names, at least one."""
+        if isinstance(value, tuple):
+            return value
+        found = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+        if not found:
+            self.fail(f"{value!r} names nothing.", param, ctx)
+        return found
+
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random.")
@@ -98,7 +126,9 @@ def progress(items: Iterable[T] | None, total: int | None, unit: str) -> Any:
 
 
 def report(found: Mapping[str, Any], text: str, as_json: bool) -> None:
-    """Print a result, as JSON or as text."""
+    """Print a result, as JSON or as text, to which is added where bad lines are."""
+    if "bad_lines" in found:
+        text += f"\nbad lines: {found['bad_lines']}, set aside in {found['bad_lines_file']}"
     click.echo(json.dumps(found, ensure_ascii=False) if as_json else text)
 
 

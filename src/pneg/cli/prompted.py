@@ -39,7 +39,7 @@ SURELY_CACHED = 16
 )
 @click.option(
     "--example-fraction",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=options.Number(0, 1, min_open=True),
     default=1.0,
     show_default=True,
     help="How much of E is taken; .001 lies within .01.",
@@ -68,7 +68,7 @@ SURELY_CACHED = 16
     "--attempts", type=click.IntRange(1), default=10, show_default=True, help="Requests a context, at most."
 )
 @backend_options
-@click.option("--temperature", type=click.FloatRange(0), default=0.8, show_default=True)
+@click.option("--temperature", type=options.Number(0), default=0.8, show_default=True)
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),

@@ -45,7 +45,7 @@ POSITIVE = click.IntRange(1)
 )
 @click.option(
     "--grace",
-    type=click.FloatRange(0),
+    type=options.Number(0),
     default=30.0,
     show_default=True,
     help="Seconds that work may take to finish when the server is stopped.",

@@ -52,8 +52,6 @@ def show(file: str, dialogues: int, limit: int | None, skip_bad: bool, as_json: 
         [name, str(of["n"]), str(of["a_dialogue"]), str(of["mean_words"])] for name, of in found["texts"].items()
     ]
     text = f"{found['dialogues']} dialogues, {found['with_persona']} with a persona\n\n{options.table(rows)}"
-    if source.bad:
-        text += f"\n{source.bad} bad lines were set aside in {source.aside}"
     options.report(found, "\n\n".join([text, *map(_drawn, first)]), as_json)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.argument("file", metavar="TRAIN")
 @click.option(
     "--adversarial",
+    type=options.Names(),
     default="prompted",
     show_default=True,
     metavar="SOURCE[,SOURCE]",
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option("--validation", metavar="FILE", help="For the validation loss.  [default: 5% of TRAIN]")
 @click.option("--epochs", type=click.IntRange(1), default=3, show_default=True)
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=2e-5, show_default=True)
+@click.option("--learning-rate", type=options.Number(0, min_open=True), default=2e-5, show_default=True)
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Contexts a step.")
 @click.option("--max-length", type=click.IntRange(16), default=128, show_default=True, help="Tokens of a pair.")
 @click.option(
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="cross reads each pair for itself; shared a context once for all its candidates, some three times faster.",
 )
-@click.option("--smoothing", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Of the labels.")
+@click.option("--smoothing", type=options.Number(0, 1), default=0.0, show_default=True, help="Of the labels.")
 @click.option(
     "--weight", "weights", multiple=True, metavar="SOURCE=X", help="How much its negatives count.  [default: 1]"
 )
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
 @options.as_json
 def train(
     file: str,
-    adversarial: str,
+    adversarial: tuple[str, ...],
     validation: str | None,
     weights: tuple[str, ...],
     push: str | None,
@@ -86,8 +87,9 @@ def train(
         from pneg.selector.recipe import Recipe
         from pneg.selector.training import train as train_selector
 
-    sources = tuple(source.strip() for source in adversarial.split(","))
-    chosen = Recipe(adversarial=sources, weights=dict(map(_weight, weights)), **recipe)
+    if push:
+        hub.check(push)
+    chosen = Recipe(adversarial=adversarial, weights=dict(map(_weight, weights)), **recipe)
     dialogues = options.Input(file, limit, options.aside_of(skip_bad, out))
     try:
         with Bar() as bar, Log(log) as lines:

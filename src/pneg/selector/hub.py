@@ -2,7 +2,22 @@
 
 from pathlib import Path
 
-from pneg.errors import ModelError, needs
+from pneg.errors import DataError, ModelError, needs
+
+
+def check(name: str) -> None:
+    """Refuse a name that no repository can have, before anything is made that shall go there.
+
+    Raises:
+        DataError: when it is none.
+    """
+    with needs("selector"):
+        from huggingface_hub.errors import HFValidationError
+        from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        raise DataError(f"{name!r} is no name of a repository", "it is like me/my-selector") from error
 
 
 def push(folder: Path, name: str) -> str:

@@ -1,5 +1,6 @@
 """How a selector is trained, in plain values, and what is told of a training while it runs."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -53,8 +54,12 @@ class Recipe:
         """Refuse what cannot be trained on data with negatives of these sources.
 
         Raises:
-            DataError: when a weight is not above 0 or is of a source that takes no part.
+            DataError: when a weight is of a source that takes no part, or a number is out of its range.
         """
+        if not 0 < self.learning_rate < math.inf:
+            raise DataError(f"the learning rate is {self.learning_rate:g}", "it must be above 0")
+        if not 0 <= self.smoothing <= 1:
+            raise DataError(f"the smoothing is {self.smoothing:g}", "it must be from 0 to 1")
         for source, weight in self.weights.items():
             if source not in sources:
                 there = ", ".join(sorted(sources))
