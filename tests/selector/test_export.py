@@ -196,11 +196,15 @@ def test_a_product_is_rounded_by_hand(tmp_path: Path) -> None:
     assert out == pytest.approx(np.array([[3 * 2 + 10, 3 * 0.5 + 20]]), abs=1e-5)
 
 
-def test_what_a_selector_was_calibrated_to_goes_with_it(backbones: dict[str, Path], tmp_path: Path) -> None:
-    selector = Selector.create(str(backbones["bert"]), device="cpu")
+def test_settings_of_a_selector_and_what_it_was_calibrated_to_go_with_it(
+    backbones: dict[str, Path], tmp_path: Path
+) -> None:
+    selector = Selector.create(str(backbones["bert"]), device="cpu", max_length=70, history=2)
     selector.calibration = {"temperature": 2.0}
     export.write(selector, tmp_path / "out", "int8", PAIRS)
-    ranking_ = ExportedSelector.load(tmp_path / "out").rank(["hello"], ["a", "b", "c"])
+    exported = ExportedSelector.load(tmp_path / "out")
+    assert (exported.pairs.max_length, exported.history) == (70, 2)
+    ranking_ = exported.rank(["hello"], ["a", "b", "c"])
     probabilities = [place.probability for place in ranking_]
     assert sum(probabilities) == pytest.approx(1.0)  # type: ignore[arg-type]
     assert probabilities == sorted(probabilities, reverse=True)  # type: ignore[type-var]
@@ -235,8 +239,18 @@ def test_an_export_takes_the_place_of_an_export_and_of_nothing_else(tmp_path: Pa
     (tmp_path / "other" / "thesis.txt").write_text("years of work")
     with pytest.raises(DataError, match="something else"), export.replacing_folder(tmp_path / "other"):
         pass
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(DataError, match="it is a file"), export.replacing_folder(tmp_path / "file"):
+        pass
+    (tmp_path / "empty").mkdir()
+    with export.replacing_folder(tmp_path / "empty") as made:
+        (made / "selector.json").write_text('{"kind": "onnx"}')
+    with pytest.raises(DataError, match="something else"), export.replacing_folder(tmp_path / "late"):
+        (tmp_path / "late").mkdir()
+        (tmp_path / "late" / "notes.txt").write_text("written in the meantime")
+    assert (tmp_path / "late" / "notes.txt").exists()
     (tmp_path / "selector").mkdir()
     (tmp_path / "selector" / "selector.json").write_text("{}")
     with pytest.raises(DataError, match="no export"), export.replacing_folder(tmp_path / "selector"):
         pass
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "out", "selector"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "late", "other", "out", "selector"]

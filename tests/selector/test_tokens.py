@@ -62,6 +62,13 @@ def test_buckets_hold_every_pair_once_and_few_tokens(lengths: list[int], tokens:
         assert len(bucket) * max(lengths[n] for n in bucket) <= tokens
 
 
+def test_a_bucket_ends_where_lengths_fall_but_not_at_once() -> None:
+    lengths = [40, 100, 50, 90, 45]
+    assert [found.tolist() for found in buckets(lengths, 1000, slack=0.85, fewest=3)] == [[1, 3, 2], [4, 0]]
+    assert [found.tolist() for found in buckets(lengths, 1000, slack=0.85, fewest=1)] == [[1, 3], [2, 4], [0]]
+    assert [found.tolist() for found in buckets(lengths, 100, slack=0.85, fewest=1)] == [[1], [3], [2, 4], [0]]
+
+
 def test_little_of_a_bucket_is_padding() -> None:
     lengths = np.random.default_rng(0).integers(10, 100, size=176)
     padded = sum(len(bucket) * lengths[bucket].max() for bucket in buckets(lengths, 4096))

@@ -71,10 +71,7 @@ def write(selector: Selector, folder: Path, precision: str, examples: Sequence[P
     """
     folder.mkdir(exist_ok=True)
     write_graph(selector, folder / MODEL)
-    tokenizer = selector.pairs.tokenizer.backend_tokenizer
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    tokenizer.save(str(folder / TOKENIZER))
+    selector.pairs.tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
     describe(selector, folder, {"precision": precision})
     if precision == "int8":
         quantise(folder / MODEL, ExportedSelector.load(folder).inputs(examples))
