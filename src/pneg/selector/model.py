@@ -23,8 +23,8 @@ with needs("selector"):
 
     from pneg.selector import encoder
 
-SCORING_TOKENS = 4096
-"""Tokens in a batch when nothing is kept for a backward pass, about."""
+SCORING_TOKENS, GPU_SCORING_TOKENS = 4096, 32768
+"""Tokens in a batch when nothing is kept for a backward pass, about; a GPU needs more to be busy."""
 SLACK, WHOLE_SLACK = 0.6, 0.85
 """Of rows in a block, see `Packer`, where fewer and larger ones pay: for attention alone, which is then all that sees
 padding, and for the whole model."""
@@ -168,10 +168,14 @@ class Selector(Scorer):
         contexts, responses, numbers = self.pairs.encode_pairs(pairs, None if whole else self.history)
         distinct, again = np.unique(np.array(numbers, dtype=np.int64), axis=0, return_inverse=True)
         scores = np.zeros(len(distinct), dtype=np.float32)
+        tokens = SCORING_TOKENS if self.device.type == "cpu" else GPU_SCORING_TOKENS
         with torch.inference_mode(), computing(self.device, precision):
-            for chosen in self.packer.batches(contexts, responses, distinct, SCORING_TOKENS):
-                found = self.scores(self.packer.pack(contexts, responses, distinct[chosen]))
-                scores[chosen] = found.float().cpu().numpy()
+            batches = list(self.packer.batches(contexts, responses, distinct, tokens))
+            found = [self.scores(self.packer.pack(contexts, responses, distinct[chosen])) for chosen in batches]
+            for chosen, values in zip(
+                batches, found, strict=True
+            ):  # not before: a GPU computes while batches are made
+                scores[chosen] = values.float().cpu().numpy()
         return scores[again]
 
     @property
