@@ -43,7 +43,7 @@ def correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 def test_an_export_gives_the_scores_of_torch_for_each_architecture(decided: Path, tmp_path: Path) -> None:
     selector = Selector.load(decided, device="cpu")
-    expected = selector.score(PAIRS)
+    expected, attention = selector.score(PAIRS), selector.model.config._attn_implementation
     assert expected.std() > 0.05
     export.write(selector, tmp_path / "float32", "float32", PAIRS)
     onnx.checker.check_model(tmp_path / "float32" / MODEL)  # no operator is told what its opset does not know
@@ -51,6 +51,7 @@ def test_an_export_gives_the_scores_of_torch_for_each_architecture(decided: Path
     assert found.dtype == np.float32
     assert np.abs(found - expected).max() < 1e-4
     assert np.abs(selector.score(PAIRS) - expected).max() < 1e-6
+    assert selector.model.config._attn_implementation == attention
     export.write(selector, tmp_path / "int8", "int8", PAIRS)
     coarse = ExportedSelector.load(tmp_path / "int8").score(PAIRS)
     assert np.abs(coarse - expected).max() > 0
@@ -75,6 +76,8 @@ def test_a_shared_export_reads_a_context_once_and_gives_the_scores_of_torch(
     assert np.abs(exported.score(pairs) - expected).max() < 1e-4
     assert np.abs([exported.score([pair])[0] for pair in pairs[:9]] - expected[:9]).max() < 1e-4
     assert [len(batch) for batch in _batches(exported, many[:9])] == [5, 4]  # one context, both threads
+    mixed = [pairs[number] for number in np.random.default_rng(0).permutation(len(pairs))]
+    assert len(_batches(exported, mixed)) == len(_batches(exported, pairs))
     scores = [len(exported.session.run(None, given)[0]) for given in _given(exported, many[:5])]
     assert scores == [5]  # five candidates in one row
     coarse = ExportedSelector.load(tmp_path / "int8")
