@@ -176,9 +176,8 @@ def test_no_product_of_an_int8_graph_is_made_within_an_attention_and_the_head_is
     ]  # fmt: skip
 
 
-def test_a_product_is_rounded_by_hand(tmp_path: Path) -> None:
-    # weights in steps of 2/127 and 0.5/127; what comes in, -1 to 4, in steps of 5/255: 0 is 51, 3 is 204
-    weights = np.array([[2.0, 0.5], [-1.0, 0.25]], dtype=np.float32)
+def _rounded(weights: NDArray[np.float32], file: Path) -> onnx.GraphProto:
+    """The graph of x @ weights + (10, 20), made int8 with an example of -1 and 4."""
     given = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 2])
     scores = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["n", 2])
     stored = [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(np.float32([10, 20]), "b")]
@@ -187,9 +186,14 @@ def test_a_product_is_rounded_by_hand(tmp_path: Path) -> None:
     model = helper.make_model(
         helper.make_graph(nodes, "g", [given], [scores], stored), ir_version=8, opset_imports=opsets
     )
-    onnx.save(model, tmp_path / MODEL)
-    int8.quantise(tmp_path / MODEL, [{"x": np.array([[-1, 4]], dtype=np.float32)}])
-    found = onnx.load(tmp_path / MODEL).graph
+    onnx.save(model, file)
+    int8.quantise(file, [{"x": np.array([[-1, 4]], dtype=np.float32)}])
+    return onnx.load(file).graph
+
+
+def test_a_product_is_rounded_by_hand(tmp_path: Path) -> None:
+    # weights in steps of 2/127 and 0.5/127; what comes in, -1 to 4, in steps of 5/255: 0 is 51, 3 is 204
+    found = _rounded(np.array([[2.0, 0.5], [-1.0, 0.25]], dtype=np.float32), tmp_path / MODEL)
     assert [node.op_type for node in found.node] == ["QuantizeLinear", "MatMulIntegerToFloat"]
     tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in found.initializer}
     assert tensors["x_zero"] == 51
@@ -197,6 +201,12 @@ def test_a_product_is_rounded_by_hand(tmp_path: Path) -> None:
     [out] = open_session(tmp_path / MODEL).run(None, {"x": np.array([[3, 0]], dtype=np.float32)})
     # 153 steps of 5/255 are 3
     assert out == pytest.approx(np.array([[3 * 2 + 10, 3 * 0.5 + 20]]), abs=1e-5)
+
+
+def test_weights_that_are_all_zero_stay_so(tmp_path: Path) -> None:
+    _rounded(np.array([[0.0, 1.0], [0.0, 1.0]], dtype=np.float32), tmp_path / MODEL)
+    [out] = open_session(tmp_path / MODEL).run(None, {"x": np.array([[3, 0]], dtype=np.float32)})
+    assert out == pytest.approx(np.array([[10, 23]]), abs=1e-5)
 
 
 def test_settings_of_a_selector_and_what_it_was_calibrated_to_go_with_it(

@@ -23,6 +23,7 @@ from pneg.selector.checkpoint import Checkpoint
 from pneg.selector.dropout import FastDropout, Masks
 from pneg.selector.evaluation import evaluate
 from pneg.selector.losses import group_softmax, positive_first, smoothed, soft_labels
+from pneg.selector.processes import Processes
 from pneg.selector.recipe import Recipe, Step
 from pneg.selector.steps import Piece, TrainingSet
 from pneg.selector.training import _fresh, _Run, _split, _stopping, train
@@ -239,6 +240,25 @@ def test_how_pairs_are_bucketed_does_not_change_the_loss(backbones: dict[str, Pa
         losses.append(np.array(seen))
     assert losses[0] == pytest.approx(losses[2], abs=1e-4)
     assert losses[1] == pytest.approx(losses[2], abs=1e-4)
+
+
+def test_pieces_count_by_their_contexts() -> None:
+    run = _Run.__new__(_Run)
+    idle = SimpleNamespace(step=lambda: None, zero_grad=lambda **_: None)
+    run.recipe, run.teacher, run.done, run.precision = Recipe(), None, 0, "float32"
+    run.masks, run.parameters, run.processes = Masks(), [], Processes(0, 1, "cpu")
+    run.optimiser = run.schedule = idle  # type: ignore[assignment]
+    run.selector = SimpleNamespace(device=torch.device("cpu"), model=SimpleNamespace(train=lambda: None))  # type: ignore[assignment]
+    run._scores = lambda _, piece: piece.packed  # type: ignore[method-assign]
+    scores = torch.randn(4, 11, generator=torch.Generator().manual_seed(0)).mul(5).requires_grad_()
+    pieces = [Piece(len(part), part) for part in torch.split(scores, [1, 3])]  # type: ignore[arg-type]
+    loss, spread, stopping = run._step(pieces, stopping=True).tolist()
+    assert loss == pytest.approx(group_softmax(scores).item())
+    assert spread == pytest.approx(scores.std(1).mean().item())
+    assert stopping == 1
+    [expected] = torch.autograd.grad(group_softmax(scores), scores)
+    assert scores.grad is not None
+    assert torch.allclose(scores.grad, expected)
 
 
 def _without_dropout(backbone: Path, copy: Path) -> Path:
