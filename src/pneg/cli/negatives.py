@@ -1,6 +1,6 @@
 """`pneg negatives`."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from itertools import islice
@@ -167,12 +167,21 @@ def semi_hard(
 
 @common_options(negatives.command("all"))
 @click.option("--corpus", metavar="FILE", help="Draw and retrieve from these dialogues instead of IN.")
-@click.option("--only", metavar="SOURCE[,SOURCE]", help="These sources.  [default: all that IN allows]")
-@click.option("--without", metavar="SOURCE[,SOURCE]", help="Leave these out.")
+@click.option(
+    "--only", type=options.Names(), metavar="SOURCE[,SOURCE]", help="These sources.  [default: all that IN allows]"
+)
+@click.option("--without", type=options.Names(), metavar="SOURCE[,SOURCE]", help="Leave these out.")
 @options.fitted_model
 @options.fit_examples
 @click.option("--force", is_flag=True, help="Replace OUT if it is there.")
-def every(source: str, corpus: str | None, only: str | None, without: str | None, force: bool, **common: Any) -> None:
+def every(
+    source: str,
+    corpus: str | None,
+    only: tuple[str, ...] | None,
+    without: tuple[str, ...] | None,
+    force: bool,
+    **common: Any,
+) -> None:
     """Every source that IN allows, each in a pass of its own.
 
     mask-and-fill and key-sem fit a language model to the corpus the first time. A job that was stopped goes on where
@@ -185,9 +194,9 @@ def every(source: str, corpus: str | None, only: str | None, without: str | None
     out: Path = common["out"]
     if out.exists() and not force:
         raise DataError("it is there already", "choose another output, or add --force to replace it", file=out)
-    left_out = _named("--without", without)
+    left_out = _known("--without", without)
     names = [
-        name for name in _named("--only", only) or allowed(pool_of(None, source, common)) if name not in left_out
+        name for name in _known("--only", only) or allowed(pool_of(None, source, common)) if name not in left_out
     ]
     if not names:
         raise click.UsageError("--without leaves no source")
@@ -221,16 +230,15 @@ def every(source: str, corpus: str | None, only: str | None, without: str | None
     options.report(found, "\n".join([f"{n} dialogues -> {out}", *lines]), common["as_json"])
 
 
-def _named(option: str, value: str | None) -> list[str]:
+def _known(option: str, names: Sequence[str] | None) -> Sequence[str]:
     """The sources that an option names."""
     from pneg.negatives.catalogue import CATALOGUE
 
-    names = list(dict.fromkeys(name.strip() for name in value.split(","))) if value else []
-    if unknown := [name for name in names if name not in CATALOGUE]:
+    if unknown := [name for name in names or () if name not in CATALOGUE]:
         raise click.UsageError(
             f"{option} {', '.join(unknown)}: there is no such source; there are {', '.join(CATALOGUE)}"
         )
-    return names
+    return names or ()
 
 
 def pool_of(corpus: str | None, source: str, common: dict[str, Any]) -> Iterator[Dialogue]:
