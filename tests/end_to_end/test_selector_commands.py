@@ -1,17 +1,25 @@
 """`pneg train`, `evaluate` and `rank` one after the other, as a user gives them, on a tiny backbone."""
 
+import gzip
 import io
 import json
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import click
 import huggingface_hub
 import pytest
 
+from pneg import Selector
 from pneg.cli import main
+from pneg.cli.train import train
+from pneg.selector import ranking, training
+from pneg.selector.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +50,30 @@ def test_evaluate_prints_each_set(selector: Path, capsys: pytest.CaptureFixture[
     table = capsys.readouterr().out
     assert "R@1 hidden" in table
     assert table.count("\n") == 3
+
+
+def test_options_of_evaluate_reach_it(
+    selector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score, read = Selector.score, []
+
+    def watched(self: Selector, pairs: Any, *, precision: str = "float32", whole: bool = False) -> Any:
+        read.append(precision)
+        return score(self, pairs, precision=precision, whole=whole)
+
+    monkeypatch.setattr(Selector, "score", watched)
+    words = ["evaluate", str(selector), "starter:test", "--limit", "5", "--sets", "human", "--json"]
+    for more, n in (["--positive", "first"], 5), (["--precision", "bfloat16"], 15):
+        read.clear()
+        assert main([*words, *more]) == 0
+        assert json.loads(capsys.readouterr().out)["human"]["n"] == n
+        assert set(read) == {"bfloat16" if "bfloat16" in more else "float32"}
+    monkeypatch.chdir(tmp_path)
+    half_bad = tmp_path / "test.jsonl"
+    good = {"id": "1", "context": ["a"], "positives": ["b"], "negatives": {"human": ["c"]}}
+    half_bad.write_text("{broken\n" + json.dumps(good) + "\n")
+    assert main(["evaluate", str(selector), str(half_bad), "--sets", "human", "--skip-bad"]) == 0
+    assert "bad lines: 1, set aside in test.jsonl.bad" in capsys.readouterr().out
 
 
 def test_rank_orders_candidates_given_as_words(selector: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,6 +168,14 @@ def test_a_finished_selector_is_sent_and_stays_where_it_is_if_that_fails(
     assert (tmp_path / "t" / "selector.json").exists()
 
 
+def test_what_is_not_said_is_the_recipes_default() -> None:
+    said = {option.name: option.default for option in train.params if isinstance(option, click.Option)}
+    recipe = {name: value for name, value in asdict(Recipe(adversarial=())).items() if value or value == 0.0}
+    assert {name: said[name] for name in recipe if name in said} == {n: v for n, v in recipe.items() if n in said}
+    assert len(recipe.keys() & said.keys()) == 10
+    assert said["adversarial"] == ",".join(Recipe().adversarial)
+
+
 def test_a_training_that_was_stopped_says_how_it_goes_on(backbones: dict[str, Path], tmp_path: Path) -> None:
     code = "import sys; from pneg.cli import main; sys.exit(main())"
     words = ["train", "starter:test", "--adversarial", "human", "--backbone", str(backbones["bert"]), "--batch", "2"]
@@ -149,6 +189,17 @@ def test_a_training_that_was_stopped_says_how_it_goes_on(backbones: dict[str, Pa
     assert running.returncode == 1
     assert said.endswith(f"the checkpoint is in {tmp_path / 's' / 'checkpoint'}, give the same command to go on\n")
     assert said.count("Traceback") == 0
+
+
+def test_a_training_that_was_stopped_before_its_first_step_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", stopped)
+    assert main(["train", "starter:test", "-o", str(tmp_path / "s")]) == 1
+    assert "stopped; nothing was trained yet" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -207,17 +258,36 @@ def test_an_export_says_what_it_costs_and_buys(exported: Path) -> None:
     assert "a cross-encoder, higher fits better" in card
 
 
+def test_an_export_in_float32_rounds_nothing_and_measures_no_sets_unless_asked(
+    selector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["export", str(selector), "--limit", "4", "-o", str(tmp_path / "out")]
+    assert main([*words, "--no-int8", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["precision"], found["sets"], found["questions"]) == ("float32", {}, 4)
+    assert list(found["pairs_per_second"]) == ["torch float32", "onnx float32"]
+    assert "8-bit" not in (tmp_path / "out" / "README.md").read_text()
+    alone = tmp_path / "alone.jsonl"
+    alone.write_text('{"id": "1", "context": ["a"], "positives": ["b"]}\n')
+    assert main([*words, "--ranges", str(alone)]) == 2
+    assert f"{alone}: no dialogue has two candidates; 8-bit ranges are taken from them" in capsys.readouterr().err
+    assert ranking.settings(tmp_path / "out")["export"]["precision"] == "float32"  # the one before is left
+
+
 def test_a_calibrated_selector_and_its_export_give_probabilities(
     selector: Path, exported: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calibration = json.loads((selector / "selector.json").read_text())["calibration"]
-    assert calibration["n"] == 2 * 60
+    assert (calibration["n"], calibration["file"]) == (2 * 60, "starter:test")
     assert json.loads((exported / "selector.json").read_text())["calibration"] == calibration
     words = ["--context", "Are you hungry?", "--candidate", "A little.", "--candidate", "On Monday.", "--json"]
     for folder in (selector, exported):
         assert main(["rank", str(folder), *words]) == 0
         ranking = json.loads(capsys.readouterr().out)["ranking"]
         assert sum(place["probability"] for place in ranking) == pytest.approx(1)
+        assert main(["rank", str(folder), *words[:-1]]) == 0
+        first = capsys.readouterr().out.splitlines()[0].split(maxsplit=2)
+        assert first == [f"{ranking[0]['score']:.3f}", f"{ranking[0]['probability']:.1%}", ranking[0]["candidate"]]
 
 
 def test_an_export_is_evaluated_and_calibrated_like_any_selector(
@@ -243,6 +313,9 @@ def test_a_file_of_questions_is_answered_in_order(
     assert [sorted(place["candidate"] for place in answer) for answer in answers] == [
         sorted(question["candidates"]) for question in QUESTIONS
     ]
+    assert main(["rank", str(exported), str(asked), "-o", f"{out}.gz"]) == 0
+    with gzip.open(f"{out}.gz", "rt") as packed:
+        assert [json.loads(line)["ranking"] for line in packed] == answers
     asked.write_text(asked.read_text() + '{"context": [], "candidates": []}\n')
     assert main(["rank", str(exported), str(asked), "-o", str(tmp_path / "none.jsonl")]) == 2
     assert f"{asked}, line 602: the context is empty" in capsys.readouterr().err
