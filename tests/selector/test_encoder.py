@@ -11,7 +11,7 @@ import transformers
 from pneg import Selector, corpora
 from pneg.errors import ModelError
 from pneg.selector import encoder
-from pneg.selector.model import WHOLE_SLACK
+from pneg.selector.model import WHOLE_SLACK, computing
 from pneg.selector.packing import Packer
 
 STARTER = list(corpora.read("starter:test"))
@@ -79,6 +79,35 @@ def test_more_candidates_than_fit_a_row_are_scored_the_same(backbones: dict[str,
     context = STARTER[0].context
     scores = selector.score([(context, text) for text in texts])
     assert np.abs(scores[-5:] - selector.score([(context, text) for text in texts[-5:]])).max() < 1e-5
+
+
+def test_few_numbers_of_tokens_occur() -> None:
+    found = {encoder._evened(tokens) for tokens in range(4096, 8193)}
+    assert len(found) == 33
+    assert all(0 <= encoder._evened(tokens) - tokens <= 0.04 * tokens for tokens in range(1, 9000))
+    assert [encoder._evened(tokens) for tokens in range(1, 65)] == list(range(1, 65))
+
+
+@pytest.mark.parametrize("architecture", ["cross", "shared"])
+def test_tokens_that_mean_nothing_change_nothing(
+    architecture: str, backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    selector = made(backbone, architecture=architecture)
+    contexts, responses, numbers = selector.pairs.encode_pairs(PAIRS[:22], 4)
+    packed = selector.packer.pack(contexts, responses, np.array(numbers))
+    found = []
+    for grain in (1, 1000):
+        monkeypatch.setattr(encoder, "_evened", lambda tokens, grain=grain: -(-tokens // grain) * grain)
+        assert encoder._evened(len(packed.input_ids)) > len(packed.input_ids) or grain == 1
+        selector.model.zero_grad()
+        with computing(selector.device, "bfloat16"):
+            scores = selector.scores(packed).float()
+        (scores * torch.linspace(-1, 1, len(scores))).sum().backward()
+        gradients = [value.grad.flatten() for value in selector.model.parameters() if value.grad is not None]
+        found.append((scores.detach(), torch.cat(gradients)))
+    (scores, gradients), (others, other_gradients) = found
+    assert (scores - others).abs().max() < 0.02 * scores.std() + 0.002
+    assert torch.nn.functional.cosine_similarity(gradients, other_gradients, dim=0) > 0.999
 
 
 SHORT = [(turns[-1:], text) for turns, text in PAIRS]
