@@ -1,6 +1,7 @@
 """Tiny encoders and language models with random weights and a real word-piece or byte-level tokenizer."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,6 @@ from pneg import corpora
 # Ray's telemetry is a thread that logs tracebacks as long as the tests run; formatting one beside any other
 # `ast.parse` fails in Python 3.11 before 3.11.8 ("AST constructor recursion depth mismatch")
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-# models here are so small that threads spend their time waiting for each other, beside other work most of all
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 ARCHITECTURES = ("bert", "roberta", "electra", "mpnet")
@@ -71,6 +70,17 @@ def _model(architecture: str, tokenizer: Any) -> Any:
     if architecture == "mpnet":
         return transformers.MPNetModel(transformers.MPNetConfig(**sizes, max_position_embeddings=160))
     return transformers.BertModel(transformers.BertConfig(**sizes, max_position_embeddings=158))
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Models so small that threads wait for each other most of the time, beside other work above all."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

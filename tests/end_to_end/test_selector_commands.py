@@ -21,9 +21,11 @@ from pneg.cli.train import train
 from pneg.selector import ranking, training
 from pneg.selector.recipe import Recipe
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(scope="module")
-def selector(backbones: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def selector(one_thread: None, backbones: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made") / "selector"
     words = ["train", "starter:test", "--adversarial", "human", "--backbone", str(backbones["bert"])]
     assert main([*words, "--epochs", "1", "--limit", "40", "-o", str(folder)]) == 0

@@ -5,6 +5,11 @@ import pytest
 from pneg import Selector
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _tiny(one_thread: None) -> None:
+    pass
+
+
 def _spread(backbone: Path, folder: Path, by: float) -> Path:
     import torch
 
