@@ -172,10 +172,8 @@ class Selector(Scorer):
         with torch.inference_mode(), computing(self.device, precision):
             batches = list(self.packer.batches(contexts, responses, distinct, tokens))
             found = [self.scores(self.packer.pack(contexts, responses, distinct[chosen])) for chosen in batches]
-            for chosen, values in zip(
-                batches, found, strict=True
-            ):  # not before: a GPU computes while batches are made
-                scores[chosen] = values.float().cpu().numpy()
+        for chosen, values in zip(batches, found, strict=True):  # a GPU has computed while batches were made
+            scores[chosen] = values.float().cpu().numpy()
         return scores[again]
 
     @property
