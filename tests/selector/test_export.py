@@ -203,6 +203,7 @@ def test_a_product_is_rounded_by_hand(tmp_path: Path) -> None:
     assert out == pytest.approx(np.array([[3 * 2 + 10, 3 * 0.5 + 20]]), abs=1e-5)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_weights_that_are_all_zero_stay_so(tmp_path: Path) -> None:
     _rounded(np.array([[0.0, 1.0], [0.0, 1.0]], dtype=np.float32), tmp_path / MODEL)
     [out] = open_session(tmp_path / MODEL).run(None, {"x": np.array([[3, 0]], dtype=np.float32)})
