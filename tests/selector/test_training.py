@@ -20,12 +20,12 @@ from pneg.errors import DataError
 from pneg.selector import training
 from pneg.selector.candidates import Candidates
 from pneg.selector.checkpoint import Checkpoint
-from pneg.selector.dropout import FastDropout, Masks
+from pneg.selector.dropout import Masks
 from pneg.selector.evaluation import evaluate
 from pneg.selector.losses import group_softmax, positive_first, smoothed, soft_labels
 from pneg.selector.processes import Processes
 from pneg.selector.recipe import Recipe, Step
-from pneg.selector.steps import Piece, TrainingSet
+from pneg.selector.steps import Piece
 from pneg.selector.training import _fresh, _Run, _split, _stopping, train
 
 STARTER = list(corpora.read("starter:test"))
@@ -40,13 +40,6 @@ def recipe(backbone: Path, **changes: object) -> Recipe:
 
 def weights(selector: Selector) -> np.ndarray:
     return torch.cat([value.flatten().float() for value in selector.model.state_dict().values()]).numpy()
-
-
-def test_group_softmax_by_hand() -> None:
-    scores = torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 1.0]])
-    first = np.log(np.e + 2) - 1
-    second = np.log(1 + np.e**2 + np.e)
-    assert group_softmax(scores).item() == pytest.approx((first + second) / 2)
 
 
 def test_every_architecture_trains_saves_loads_and_ranks_the_same(backbone: Path, tmp_path: Path) -> None:
@@ -300,24 +293,6 @@ def test_a_finished_selector_is_not_overwritten(backbones: dict[str, Path], tmp_
         train(STARTER[:24], recipe(backbones["bert"], epochs=1), tmp_path / "s")
 
 
-def test_fast_dropout_drops_its_share_and_keeps_the_mean() -> None:
-    layer = FastDropout(0.1, Masks())
-    out = layer(torch.ones(1000, 1000))
-    assert (out == 0).float().mean().item() == pytest.approx(0.1, abs=0.002)
-    assert out.mean().item() == pytest.approx(1.0, abs=0.002)
-    assert torch.equal(layer.eval()(torch.ones(4)), torch.ones(4))
-
-
-def test_masks_repeat_after_the_same_seed() -> None:
-    masks = Masks()
-    masks.seed(1, 2)
-    first = masks.draw(torch.Size([50]), 0.5)
-    masks.seed(1, 3)
-    assert not torch.equal(masks.draw(torch.Size([50]), 0.5), first)
-    masks.seed(1, 2)
-    assert torch.equal(masks.draw(torch.Size([50]), 0.5), first)
-
-
 def test_each_piece_of_each_step_has_masks_of_its_own() -> None:
     run = _Run.__new__(_Run)
     run.masks, run.selector = Masks(), SimpleNamespace(device=torch.device("cpu"))  # type: ignore[assignment]
@@ -329,22 +304,6 @@ def test_each_piece_of_each_step_has_masks_of_its_own() -> None:
 
     assert len({drawn(*numbers) for numbers in itertools.product((0, 1), repeat=3)}) == 8
     assert drawn(1, 0, 1) == drawn(1, 0, 1)
-
-
-def test_losses_by_hand() -> None:
-    scores = torch.tensor([[0.0, np.log(2.0), np.log(5.0)]])  # probabilities 1/8, 2/8, 5/8
-    plain = np.log(8)
-    assert group_softmax(scores).item() == pytest.approx(plain)
-    assert group_softmax(scores, positive_first(scores)).item() == pytest.approx(plain)
-    # the last candidate counts a fifth: 1 of 1 + 2 + 1
-    assert group_softmax(scores, weights=torch.tensor([[1.0, 1.0, 0.2]])).item() == pytest.approx(np.log(4))
-    spread = smoothed(positive_first(scores), 0.3)
-    assert spread.tolist() == [pytest.approx([0.8, 0.1, 0.1])]
-    expected = 0.8 * np.log(8) + 0.1 * np.log(4) + 0.1 * np.log(8 / 5)
-    assert group_softmax(scores, spread).item() == pytest.approx(expected)
-    assert soft_labels(scores).tolist() == [pytest.approx([1 / 8, 2 / 8, 5 / 8])]
-    root = [1, np.sqrt(2), np.sqrt(5)]
-    assert soft_labels(scores, temperature=2.0).tolist() == [pytest.approx([value / sum(root) for value in root])]
 
 
 def test_a_negative_that_counts_little_is_pushed_away_little(backbones: dict[str, Path], tmp_path: Path) -> None:
@@ -383,61 +342,6 @@ def test_a_teacher_gives_the_targets(backbones: dict[str, Path], tmp_path: Path)
         assert wanted.std() > 0.1
         expected.append(-(torch.softmax(wanted, 0) * torch.log_softmax(got, 0)).sum().item())
     assert seen == [pytest.approx(np.mean(expected), abs=1e-4)]
-
-
-@pytest.mark.parametrize("architecture", ["cross", "shared"])
-def test_pieces_of_a_step_hold_each_group_once(architecture: str, backbones: dict[str, Path]) -> None:
-    chosen = recipe(backbones["bert"], batch=8, bucket_tokens=900)
-    candidates = Candidates.of(STARTER[:20], ("human",), 4)
-    selector = Selector.create(str(backbones["bert"]), max_length=96, architecture=architecture, device="cpu")  # type: ignore[arg-type]
-    texts = TrainingSet.of(candidates, selector)
-    steps = texts.order(chosen, 0)
-    assert sorted(np.concatenate(steps).tolist()) == list(range(20))
-    assert [len(step) for step in steps] == [8, 8, 4]
-    for fewest in (1, 5):
-        pieces = texts.pieces(steps[0], chosen, 0, fewest)
-        assert len(pieces) >= fewest
-        assert sum(piece.contexts for piece in pieces) == 8
-        assert all(sorted(piece.packed.pairs.tolist()) == list(range(11 * piece.contexts)) for piece in pieces)
-        assert all(piece.weights is None for piece in pieces)
-        assert max(len(piece.packed.input_ids) for piece in pieces) < 2 * 900
-
-
-def test_weights_stand_beside_the_candidates_they_are_of(backbones: dict[str, Path]) -> None:
-    few = [
-        replace(item, negatives={"human": item.negatives["human"][:number]})
-        for number, item in enumerate(STARTER[:6])
-    ]
-    candidates = Candidates.of(few, ("human",), 4)
-    texts = TrainingSet.of(candidates, Selector.create(str(backbones["bert"]), device="cpu"))
-    chosen = recipe(backbones["bert"], weights={"human": 0.5}, bucket_tokens=10**6)
-    [piece] = texts.pieces(np.array([5, 1, 3]), chosen, 0)
-    assert piece.weights is not None
-    assert (piece.weights == 0.5).sum(1).tolist() == [5, 1, 3]
-    assert (piece.weights[:, :6] == 1).all()
-
-
-@pytest.mark.parametrize("architecture", ["cross", "shared"])
-def test_the_size_of_a_group_is_that_of_its_batch(architecture: str, backbones: dict[str, Path]) -> None:
-    selector = Selector.create(str(backbones["bert"]), max_length=96, architecture=architecture, device="cpu")  # type: ignore[arg-type]
-    texts = TrainingSet.of(Candidates.of(STARTER[:4], ("human",), 4), selector)
-    numbers = np.array([(group, number) for group in range(4) for number in texts.candidates.draw(group, 0, 0)])
-    alone = [len(texts.texts.pack(numbers[start : start + 11]).input_ids) for start in range(0, 44, 11)]
-    assert texts.texts.sizes(numbers).tolist() == alone
-
-
-def test_order_and_draws_depend_on_the_seed_and_the_epoch(backbones: dict[str, Path]) -> None:
-    candidates = Candidates.of(STARTER[:20], ("human",), 4)
-    texts = TrainingSet.of(candidates, Selector.create(str(backbones["bert"]), device="cpu"))
-    orders, draws = set(), set()
-    for seed, epoch in ((0, 0), (0, 1), (1, 0)):
-        chosen = recipe(backbones["bert"], batch=20, seed=seed)
-        [order], [again] = (texts.order(chosen, epoch) for _ in range(2))
-        assert order.tolist() == again.tolist()
-        orders.add(tuple(order.tolist()))
-        draws.add(texts.pieces(np.arange(20), chosen, epoch)[0].packed.input_ids.tobytes())
-    assert len(orders | {tuple(range(20))}) == 4
-    assert len(draws) == 3
 
 
 def test_a_selector_that_gives_all_the_same_score_is_told_of(backbones: dict[str, Path], tmp_path: Path) -> None:
