@@ -165,14 +165,24 @@ def test_the_learning_rate_rises_and_falls_in_straight_lines(backbones: dict[str
     selector = train(STARTER[:8], chosen, tmp_path / "s", report=lambda step: rates.append(step.learning_rate))
     assert rates == pytest.approx([1e-3 * share for share in (1 / 2, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6)])
     assert (selector.about["validation_losses"], selector.about["best_epoch"]) == ([], 2)
+    assert not selector.model.training
 
 
 def test_the_validation_loss_is_that_of_the_weights_without_dropout(
-    backbones: dict[str, Path], tmp_path: Path
+    backbones: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    draw, epochs = Candidates.draw, set()
+
+    def watched(self: Candidates, group: int, seed: int, epoch: int) -> list[int]:
+        if len(self.groups) == 7:
+            epochs.add(epoch)
+        return draw(self, group, seed, epoch)
+
+    monkeypatch.setattr(Candidates, "draw", watched)
     chosen = recipe(backbones["bert"], epochs=1, batch=3, precision="float32", bucket_tokens=256)
     held = STARTER[24:31]
     selector = train(STARTER[:24], chosen, tmp_path / "s", validation=held)
+    assert epochs == {training.VALIDATION}  # the same candidates after every epoch
     candidates = Candidates.of(held, ("human",), 4, others=STARTER[:24])
     losses = []
     for group, item in enumerate(held):
