@@ -15,7 +15,7 @@ import click
 import huggingface_hub
 import pytest
 
-from pneg import Selector
+from pneg import Selector, devices
 from pneg.cli import main
 from pneg.cli.train import train
 from pneg.selector import ranking, training
@@ -76,6 +76,18 @@ def test_options_of_evaluate_reach_it(
     half_bad.write_text("{broken\n" + json.dumps(good) + "\n")
     assert main(["evaluate", str(selector), str(half_bad), "--sets", "human", "--skip-bad"]) == 0
     assert "bad lines: 1, set aside in test.jsonl.bad" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("fast", "said"), [("float32", True), ("bfloat16", False)])
+def test_bfloat16_is_advised_against_where_it_is_slow(
+    fast: str, said: bool, selector: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "best_precision", lambda _: fast)
+    words = ["evaluate", str(selector), "starter:test", "--limit", "2", "--sets", "human", "--precision"]
+    assert main([*words, "bfloat16"]) == 0
+    assert ("no fast bfloat16; float32 takes less time" in capsys.readouterr().err) is said
+    assert main([*words, "float32"]) == 0
+    assert "bfloat16" not in capsys.readouterr().err
 
 
 def test_rank_orders_candidates_given_as_words(selector: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -192,20 +192,39 @@ def _rounded(weights: NDArray[np.float32], file: Path) -> onnx.GraphProto:
 
 
 def test_a_product_is_rounded_by_hand(tmp_path: Path) -> None:
-    # weights in steps of 2/127 and 0.5/127; what comes in, -1 to 4, in steps of 5/255: 0 is 51, 3 is 204
+    # weights in steps of 2/127 and, as both have one sign, 0.75/127; what comes in, -1 to 4, in steps of 5/255
     found = _rounded(np.array([[2.0, 0.5], [-1.0, 0.25]], dtype=np.float32), tmp_path / MODEL)
     assert [node.op_type for node in found.node] == ["QuantizeLinear", "MatMulIntegerToFloat"]
     tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in found.initializer}
     assert tensors["x_zero"] == 51
-    assert tensors["w_rounded"].tolist() == [[127, 127], [-64, 64]]
+    assert tensors["w_rounded"].tolist() == [[127, 85], [-64, 42]]
     [out] = open_session(tmp_path / MODEL).run(None, {"x": np.array([[3, 0]], dtype=np.float32)})
     # 153 steps of 5/255 are 3
-    assert out == pytest.approx(np.array([[3 * 2 + 10, 3 * 0.5 + 20]]), abs=1e-5)
+    assert out == pytest.approx(np.array([[3 * 2 + 10, 3 * 85 * 0.75 / 127 + 20]]), abs=1e-5)
+
+
+def test_large_products_next_to_each_other_are_not_cut_off(tmp_path: Path) -> None:
+    # a processor without VNNI adds two of them in 16 bits: 255 * 127 * 2 would become 32,767
+    _rounded(np.array([[1.0, -1.0], [1.0, -1.0]], dtype=np.float32), tmp_path / MODEL)
+    [out] = open_session(tmp_path / MODEL).run(None, {"x": np.array([[4, 4]], dtype=np.float32)})
+    assert out == pytest.approx(np.array([[8 + 10, -8 + 20]]), abs=0.1)
+
+
+@pytest.mark.parametrize("rows", [6, 7])
+def test_two_weights_next_to_each_other_fit_sixteen_bits_with_any_activation(rows: int) -> None:
+    generator = np.random.default_rng(0)
+    for weights in generator.normal(size=(rows, 500)), generator.uniform(-1, 1, size=(rows, 500)) ** 3:
+        exact = weights.astype(np.float32)
+        rounded = np.rint(exact / (int8._largest(exact) / int8.LARGEST))
+        pairs = [rounded[place : place + 2].clip(low, high).sum(0) for place in range(0, rows, 2)
+                 for low, high in [(0, None), (None, 0)]]  # fmt: skip
+        assert 255 * np.abs(pairs).max() <= 2**15 - 1
+        assert np.abs(pairs).max(axis=0).min() >= 126  # no more is given up than must be
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_weights_that_are_all_zero_stay_so(tmp_path: Path) -> None:
-    _rounded(np.array([[0.0, 1.0], [0.0, 1.0]], dtype=np.float32), tmp_path / MODEL)
+    _rounded(np.array([[0.0, 1.0], [0.0, -1.0]], dtype=np.float32), tmp_path / MODEL)
     [out] = open_session(tmp_path / MODEL).run(None, {"x": np.array([[3, 0]], dtype=np.float32)})
     assert out == pytest.approx(np.array([[10, 23]]), abs=1e-5)
 

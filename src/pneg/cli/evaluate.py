@@ -19,7 +19,7 @@ from pneg.cli import options
     help="Negatives to rank against.",
 )
 @click.option("--positive", type=click.Choice(["all", "first"]), default="all", show_default=True)
-@click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
+@options.precision("float32", "bfloat16")
 @options.limit
 @options.skip_bad
 @options.as_json

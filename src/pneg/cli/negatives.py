@@ -142,7 +142,7 @@ def bm25(source: str, corpus: str | None, index: Path | None, **common: Any) -> 
 @click.option(
     "--positive", type=click.Choice(["first", "all"]), default="first", show_default=True, help="Which one that is."
 )
-@click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True)
+@options.precision("auto", "float32", "bfloat16")
 def semi_hard(
     source: str,
     corpus: str | None,

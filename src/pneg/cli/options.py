@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -59,6 +60,26 @@ fit_examples = click.option(
     help="Fit to N examples drawn from the corpus, 0 to all.  [default: 640 on a processor, some 3 minutes on two "
     "idle cores; 200000 on a GPU]",
 )
+
+
+def _told(_: click.Context, __: click.Parameter, precision: str) -> str:
+    if precision == "bfloat16" and find_spec("torch"):
+        import torch
+
+        from pneg import devices
+
+        if devices.best_precision(torch.device(devices.best_device())) != precision:
+            click.echo("pneg: note: this machine has no fast bfloat16; float32 takes less time here", err=True)
+    return precision
+
+
+def precision(*choices: str) -> Decorator:
+    """What a model computes in: one of these, by default the first."""
+    return click.option(
+        "--precision", type=click.Choice(choices), default=choices[0], show_default=True, callback=_told
+    )
+
+
 skip_bad = click.option("--skip-bad", is_flag=True, help="Write bad lines aside and go on.")
 out = click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Where the result is written.")
 

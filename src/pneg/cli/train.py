@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 )
 @click.option("--push", metavar="NAME", help="Send it to this repository of the Hugging Face hub when it is done.")
 @click.option("--log", type=click.Path(path_type=Path), help="Add a JSON object a step to this file.")
-@click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True)
+@options.precision("auto", "float32", "bfloat16")
 @options.seed
 @options.limit
 @options.skip_bad

@@ -16,7 +16,11 @@ with needs("export"):
 
 PRODUCT = "MatMulIntegerToFloat"
 LARGEST = 127
-"""Of a weight. Processors multiply unsigned 8-bit numbers, which activations are here, by signed ones."""
+"""Of a weight, and of the sum of two that lie next to each other in a column and have the same sign.
+
+Processors multiply unsigned 8-bit numbers, which activations are here, by signed ones. Those without VNNI add two
+products next to each other in 16 bits and cut the sum off: 255 x 128 is the most that fits, 1 of it for rounding.
+"""
 Given = Mapping[str, npt.NDArray[Any]]
 """Inputs of a graph by name."""
 Tensors = Mapping[str, onnx.TensorProto]
@@ -76,11 +80,19 @@ def _product(graph: onnx.GraphProto, node: onnx.NodeProto, weight: onnx.TensorPr
     """The product of 8-bit numbers in place of an exact one."""
     tokens, name = node.input
     exact = numpy_helper.to_array(weight)
-    step = np.maximum(np.abs(exact).max(axis=0), 1e-9).astype(np.float32) / LARGEST
+    step = np.maximum(_largest(exact), 1e-9).astype(np.float32) / LARGEST
     values = {f"{name}_rounded": np.rint(exact / step).astype(np.int8), f"{name}_scale": step}
     graph.initializer.extend(numpy_helper.from_array(value, key) for key, value in values.items())
     given = [f"{tokens}_rounded", f"{name}_rounded", f"{tokens}_scale", f"{name}_scale", f"{tokens}_zero"]
     return helper.make_node(PRODUCT, given, list(node.output), name=node.name, domain=MICROSOFT)
+
+
+def _largest(weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The largest sum of two weights in rows 2i and 2i + 1 of a column, those of either sign for themselves."""
+    pairs = np.pad(weight, ((0, len(weight) % 2), (0, 0))).reshape(-1, 2, weight.shape[1])
+    above, below = np.maximum(pairs, 0).sum(axis=1), np.minimum(pairs, 0).sum(axis=1)
+    found: npt.NDArray[Any] = np.maximum(above, -below).max(axis=0)
+    return found
 
 
 def _take_bias(product: onnx.NodeProto, readers: Sequence[onnx.NodeProto], weights: Tensors) -> None:
