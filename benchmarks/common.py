@@ -108,11 +108,20 @@ def _seconds(work: Callable[[], object], device: str) -> float:
     return median(found[1:])
 
 
+def precisions() -> tuple[str, ...]:
+    """What the processor is measured in: bfloat16 only where it is no hundred times slower."""
+    import torch
+
+    from pneg.devices import best_precision
+
+    return tuple(dict.fromkeys(("float32", best_precision(torch.device("cpu")))))
+
+
 def limits() -> dict[str, Callable[[int], float]]:
     """Contenders that measure the machine's own limit in each round."""
     return {
         f"limit: {precision} matmul": lambda _, precision=precision: matmul_rate(precision)
-        for precision in ("float32", "bfloat16")
+        for precision in precisions()
     }
 
 

@@ -68,7 +68,7 @@ def main() -> None:
         contenders["pneg, llama.cpp, shared demonstrations"] = lambda n: _pneg(
             Embedded(), parts[n], n, examples, 8, 10
         )
-        precisions = ("float32", "bfloat16")
+        precisions = common.precisions()
     for precision in precisions:
         contenders[f"transformers, {precision}, one attempt"] = _peer(
             parts, examples, precision, device, options.batch

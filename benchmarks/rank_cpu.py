@@ -112,7 +112,10 @@ def _scorers(
     pairs = [(turns, text) for turns, texts in groups for text in texts]
     texts = [(ours.pairs.join(turns), text) for turns, text in pairs]
     peer = CrossEncoder(folder, device="cpu")
-    low = CrossEncoder(folder, device="cpu", model_kwargs={"dtype": torch.bfloat16})
+    low = {
+        precision: CrossEncoder(folder, device="cpu", model_kwargs={"dtype": getattr(torch, precision)})
+        for precision in common.precisions()[1:]
+    }
 
     def ranked(scorer: Scorer) -> Scores:
         scores = np.zeros(len(pairs), dtype=np.float32)
@@ -130,10 +133,13 @@ def _scorers(
 
     whole = {
         "one call: pneg, float32": lambda: ours.score(pairs),
-        "one call: pneg, bfloat16": lambda: ours.score(pairs, precision="bfloat16"),
         "one call: sentence-transformers, float32": lambda: peer.predict(texts, show_progress_bar=False),
-        "one call: sentence-transformers, bfloat16": lambda: low.predict(texts, show_progress_bar=False),
     }
+    for precision, lower in low.items():
+        whole[f"one call: pneg, {precision}"] = lambda precision=precision: ours.score(pairs, precision=precision)
+        whole[f"one call: sentence-transformers, {precision}"] = lambda lower=lower: lower.predict(
+            texts, show_progress_bar=False
+        )
     single = {
         "a call a context: pneg, float32": lambda: ranked(ours),
         "a call a context: sentence-transformers, float32": peer_ranked,

@@ -41,12 +41,13 @@ def main() -> None:
         "pneg, float32": lambda _: _pneg(chosen, "float32"),
         "pneg, shared context": lambda _: _pneg(chosen, RECIPE.precision, "shared"),
         "sentence-transformers, default (float32)": lambda _: _peer(chosen, bf16=False),
-        "sentence-transformers, bf16=True": lambda _: _peer(chosen, bf16=True),
     }
+    if "bfloat16" in common.precisions():
+        contenders["sentence-transformers, bf16=True"] = lambda _: _peer(chosen, bf16=True)
     for precision in (RECIPE.precision, "float32"):
         _pneg(chosen[: 3 * RECIPE.batch], precision)
     _pneg(chosen[: 3 * RECIPE.batch], RECIPE.precision, "shared")
-    for bf16 in (False, True):
+    for bf16 in (False, True)[: len(common.precisions())]:
         _peer(chosen[: 3 * RECIPE.batch], bf16)
     found = common.interleaved({**contenders, **common.limits()}, options.rounds)
 
