@@ -94,7 +94,7 @@ def _asked(name: str, source: Any, part: list[Dialogue]) -> list[Asked]:
 def _fit(source: Any, number: int) -> Round:
     job = source.writer.job
     settings = replace(job.fit, examples=number)
-    lm = causal.load(job.base, source.writer.device.name, "float32")
+    lm = causal.load(job.base, source.writer.device.name, "float32", fixed=False)
     causal.add_tokens(lm, job.tokens)
     examples = chosen(job.examples(), settings)
     started = time.perf_counter()

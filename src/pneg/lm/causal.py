@@ -101,13 +101,14 @@ def preferred() -> str:
     return PREFERRED[-1]
 
 
-def load(name: str | Path, device: str, precision: str) -> Causal:
-    """Load a model to write or to score with.
+def load(name: str | Path, device: str, precision: str, fixed: bool = True) -> Causal:
+    """Load a model.
 
     Args:
         name: as for `pneg.models.causal_folder`.
         device: of PyTorch.
         precision: of the weights, `float32` or `bfloat16`.
+        fixed: whether it is only to write or to score, so that its weights may lie in another order.
 
     Raises:
         ModelError: when it is not there or is no causal language model.
@@ -130,7 +131,8 @@ def load(name: str | Path, device: str, precision: str) -> Causal:
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{name} cannot be loaded as a causal model: {str(error).splitlines()[0]}") from error
     model.to(device).eval()
-    pack(model)
+    if fixed:
+        pack(model)
     return Causal(model, tokenizer, str(name))
 
 

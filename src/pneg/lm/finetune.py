@@ -123,7 +123,7 @@ class Job:
             from pneg.devices import best_precision
 
             precision = best_precision(torch.device(device))
-            lm = causal.load(self.base, device, "float32")
+            lm = causal.load(self.base, device, "float32", fixed=False)
             causal.add_tokens(lm, self.tokens)
             losses = fit(lm, chosen(self.examples(), self.fit), self.fit, precision, report)
             _save(lm, made, precision)
