@@ -57,7 +57,7 @@ fit_examples = click.option(
     "--fit-examples",
     type=click.IntRange(0),
     metavar="N",
-    help="Fit to N examples drawn from the corpus, 0 to all.  [default: 640 on a processor, some 3 minutes on two "
+    help="Fit to N examples drawn from the corpus, 0 to all.  [default: 640 on a processor, 3 to 9 minutes on two "
     "idle cores; 200000 on a GPU]",
 )
 
