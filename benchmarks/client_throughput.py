@@ -25,11 +25,11 @@ from typing import Any
 import common
 from pneg.cli.garbage import seldom_looked_for
 from pneg.dialogue import Dialogue
+from pneg.jobs.journal import Journal
 from pneg.lm import Ledger, Metered, OpenAICompatible, Paced, Price, Recorded, Request, Run, Sampling
 from pneg.lm.base import LanguageModel
 from pneg.lm.client import body, encoded, quick_loop
 from pneg.negatives import add
-from pneg.negatives.journal import Journal
 from pneg.negatives.prompted import Prompted, prompt
 
 DELAY = 0.05

@@ -16,11 +16,11 @@ import pytest
 
 from pneg import Dialogue, corpora, read
 from pneg.errors import BackendError, DataError, PnegError
+from pneg.jobs.cluster import PART, Cluster
 from pneg.lm import Completion, Ledger, Recorded, Request, Run, Scripted
 from pneg.lm.base import Complete
 from pneg.lm.ledger import merge
 from pneg.negatives import NegativeSource, Prompted, add
-from pneg.negatives.cluster import PART, Cluster
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 E = list(corpora.read("starter:demonstrations"))

@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 
 from pneg import Dialogue, corpora
+from pneg.jobs.journal import Journal
 from pneg.lm import Completion, Ledger, Metered, Paced, Price, Recorded, Request, Run
 from pneg.lm.base import Complete
 from pneg.negatives import Prompted, add
-from pneg.negatives.journal import Journal
 
 WARM, EACH, TIMES = 1_500, 1_000, 3
 FEW = 150

@@ -225,19 +225,29 @@ class Backend:
         return self.ledger or out.with_name(out.name + ".ledger.sqlite")
 
     @contextmanager
-    def opened(self, lm: "LanguageModel", out: Path, settings: Mapping[str, Any]) -> "Iterator[Asked]":
-        """The language model with its meter, its pace and its ledger, for a job that writes `out`."""
+    def opened(
+        self, lm: "LanguageModel", out: Path, settings: Mapping[str, Any], known: Path | None = None
+    ) -> "Iterator[Asked]":
+        """The language model with its meter, its pace and its ledger, for a job that writes `out`.
+
+        Args:
+            lm: asked for what was not answered before.
+            out: the ledger lies beside it unless another was named.
+            settings: what the ledger says of the run.
+            known: a copy of another ledger, as `pneg.lm.snapshot` makes it, whose answers are taken too.
+        """
         from pneg.cli.garbage import seldom_looked_for
         from pneg.lm import Ledger, Metered, Paced, Policy, Price, Recorded, Run
+        from pneg.lm.snapshot import reading
 
         price = self.price()
         paid = price or Price()
         run = Run(settings, str(paid.read), str(paid.cached), str(paid.written))
-        with Ledger(self.ledger_of(out), run) as ledger, seldom_looked_for():
+        with Ledger(self.ledger_of(out), run) as ledger, reading(known) as earlier, seldom_looked_for():
             metered = Metered(lm, paid, self.budget, ledger.spent())
             alone = self.remote and not self.batch
             paced = Paced(metered, Policy(patience=self.patience)) if alone else metered
-            yield Asked(Recorded(paced, ledger, self.form), metered, price is not None)
+            yield Asked(Recorded(paced, ledger, self.form, earlier), metered, price is not None)
 
     @property
     def form(self) -> str:

@@ -1,6 +1,5 @@
 """`pneg negatives mask-and-fill` and `key-sem`: sources whose language model is fitted to the corpus first."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +7,6 @@ import click
 
 from pneg.cli import options
 from pneg.cli.negatives import common_options, negatives, pool_of, reasons
-from pneg.dialogue import Dialogue
 from pneg.errors import DataError
 
 if TYPE_CHECKING:
@@ -122,27 +120,22 @@ class _Told:
 
 
 def _run(made: "MaskAndFill | KeySem", source: str, common: dict[str, Any], own: dict[str, Any]) -> None:
-    from pneg.negatives import add
-    from pneg.negatives.journal import Journal
+    from pneg.jobs.claim import Job
+    from pneg.jobs.journal import Journal
+    from pneg.negatives.base import Adding
 
     out: Path = common["out"]
     if out.exists() and not common["force"]:
         raise DataError("it is there already", "choose another output, or add --force to replace it", file=out)
     made.writer.fit(again=common["fit"])
     model = made.writer.job.name
-    journal = Journal(
-        out, {"source": made.name, "model": model, "count": common["count"], "seed": common["seed"], **own}
-    )
+    settings = {"source": made.name, "model": model, "count": common["count"], "seed": common["seed"], **own}
+    journal = Journal(out, Job(f"negatives {made.name}", settings))
     dialogues = options.Input(source, common["limit"], options.aside_of(common["skip_bad"], out))
-
-    def job(remaining: Iterator[Dialogue], first: int) -> Iterator[Dialogue]:
-        made.first = first
-        return add(made, remaining, common["count"])
-
     resumed = len(journal)
     n = 0
     try:
-        for _ in options.bar(journal.run(dialogues, job), common["limit"], "context"):
+        for _ in options.bar(journal.run(dialogues, Adding(made, common["count"])), common["limit"], "context"):
             n += 1
     except KeyboardInterrupt:
         raise click.ClickException(

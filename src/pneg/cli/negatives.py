@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -188,8 +189,10 @@ def every(
     it was when the same command is given again.
     """
     from pneg.cli.generated import fit_first
+    from pneg.jobs.claim import Job
+    from pneg.jobs.parts import Part, Parts
+    from pneg.negatives.base import Adding
     from pneg.negatives.catalogue import CATALOGUE, allowed
-    from pneg.negatives.parts import Part, Parts
 
     out: Path = common["out"]
     if out.exists() and not force:
@@ -201,30 +204,32 @@ def every(
     if not names:
         raise click.UsageError("--without leaves no source")
     settings = {name: common[name] for name in ("count", "seed", "model", "fit_examples")} | {"corpus": corpus}
-    parts = Parts(out, settings)
+    parts = Parts(out, Job("negatives all", settings), names)
     given = options.Input(source, common["limit"], options.aside_of(common["skip_bad"], out))
     done: list[Part] = []
-    if fitted := [name for name in names if CATALOGUE[name].fitted and parts.done(name) is None]:
-        told = f"{' and '.join(fitted)} fit a language model to the corpus first, unless the cache has it, "
-        click.echo(f"pneg: {told}and write with it; --without {','.join(fitted)} leaves them out", err=True)
+
+    def made(name: str) -> Adding:
+        listed = CATALOGUE[name]
+        found = listed.make(pool_of(corpus, source, common), common["seed"])
+        return Adding(fit_first(found, listed.fitted, common) if listed.fitted else found, common["count"])
+
+    def shown(written: Iterator[Dialogue]) -> Iterator[Dialogue]:
+        return options.bar(written, common["limit"], "dialogue")
+
     try:
-        for name in dict.fromkeys(names):
-            again = parts.done(name) is not None
-
-            def make(name: str = name) -> "NegativeSource":
-                made = CATALOGUE[name].make(pool_of(corpus, source, common), common["seed"])
-                return fit_first(made, CATALOGUE[name].fitted, common) if CATALOGUE[name].fitted else made
-
-            def shown(written: Iterator[Dialogue]) -> Iterator[Dialogue]:
-                return options.bar(written, common["limit"], "dialogue")
-
-            done.append(parts.write(name, make, given, common["count"], shown))
-            told = "done before" if again else reasons(done[-1].counts)
-            click.echo(f"pneg: {name}: {done[-1].dialogues} dialogues, {told}", err=True)
+        with parts.held():
+            if fitted := [name for name in parts.names if CATALOGUE[name].fitted and parts.done(name) is None]:
+                told = f"{' and '.join(fitted)} fit a language model to the corpus first, unless the cache has it, "
+                click.echo(f"pneg: {told}and write with it; --without {','.join(fitted)} leaves them out", err=True)
+            for name in parts.names:
+                again = parts.done(name) is not None
+                done.append(parts.write(name, partial(made, name), given, shown))
+                told = "done before" if again else reasons(done[-1].counts)
+                click.echo(f"pneg: {name}: {done[-1].dialogues} dialogues, {told}", err=True)
+            n = parts.join(given)
     except KeyboardInterrupt:
         kept = f"what was done is kept in {parts.folder}, give the same command to go on"
         raise click.ClickException(f"stopped; {kept}") from None
-    n = parts.join([part.source for part in done], given)
     found = {"out": str(out), "dialogues": n, "sources": [asdict(part) for part in done], **given.summary()}
     lines = [f"{part.source}: {reasons(part.counts)}" for part in done]
     options.report(found, "\n".join([f"{n} dialogues -> {out}", *lines]), common["as_json"])

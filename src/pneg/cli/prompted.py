@@ -1,11 +1,11 @@
 """`pneg negatives prompted`: the paper's method."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,16 @@ from pneg.dialogue import Dialogue
 from pneg.errors import DataError
 
 if TYPE_CHECKING:
+    from pneg.jobs.claim import Job
+    from pneg.jobs.journal import Journal
     from pneg.lm import LanguageModel
     from pneg.lm.lasting import Lasting
     from pneg.negatives import Prompted
-    from pneg.negatives.journal import Journal
 
 METHOD = ("examples", "example_fraction", "reuse", "shots", "instruction", "demonstration_sets", "attempts")
 """The options that are `Prompted`'s own."""
+KNOWN = "known.sqlite"
+"""Among the parts of a cluster: all answers that were there when the job began, for every worker to read."""
 SURELY_CACHED = 16
 """So many requests with shared demonstrations should hit the cache of a server that has one."""
 
@@ -87,9 +90,9 @@ def prompted(
     The model runs on this machine unless --lm says where else; a server's key is read from $OPENAI_API_KEY. A job
     that was stopped goes on where it was when the same command is given again.
     """
+    from pneg.jobs import claim, cluster
     from pneg.lm import Sampling
     from pneg.negatives import Prompted
-    from pneg.negatives.journal import Journal
 
     backend, out, method = Backend.taken(common).checked(), common["out"], _method(common)
     if out.exists() and not (force or dry_run):
@@ -101,18 +104,29 @@ def prompted(
     method["examples"] = options.Input(method["examples"])
     made: Callable[..., Prompted] = Prompted
     writing = partial(made, **method, sampling=Sampling(temperature=temperature), structured=backend.schema)
-    journal = Journal(out, settings)
+    job = claim.Job("negatives prompted", settings)
     if dry_run:
-        _say_what_it_takes(writing, backend, lm, source, journal, common)
+        _say_what_it_takes(writing, backend, lm, source, _Stopped.of(out, job, engine), common)
     elif engine == "ray":
         if method["reuse"] or backend.budget is not None or backend.batch:
             raise click.UsageError("--engine ray goes without --reuse, --budget and --batch, which need one process")
         writing = partial(writing, examples=list(method["examples"]))  # a worker may not see the file
-        _write_on_cluster(Shard(backend, writing, settings), workers, source, common)
+        _write_on_cluster(Shard(backend, writing, settings), job, workers, source, common)
     else:
-        with backend.opened(lm, out, settings) as asked:
-            written = writing(asked.recorded, judged=asked.recorded.judge)
-            _write_prompted(written, asked, source, journal, common)
+        with claim.output(out, job):
+            _take_in_parts(backend.ledger_of(out), cluster.folder_of(out))
+            with backend.opened(lm, out, settings) as asked:
+                written = writing(asked.recorded, judged=asked.recorded.judge)
+                _write_prompted(written, asked, source, job, common)
+            cluster.remove(out, job)
+
+
+def _take_in_parts(ledger: Path, folder: Path) -> None:
+    """Let a ledger have the answers that the workers of a cluster were given, whether or not that job is done."""
+    from pneg.lm.ledger import merge
+
+    if shards := _ledgers_in(folder):
+        merge(ledger, shards)
 
 
 def _method(words: dict[str, Any]) -> dict[str, Any]:
@@ -125,24 +139,70 @@ def _method(words: dict[str, Any]) -> dict[str, Any]:
     return {**method, "seed": words["seed"]}
 
 
+@dataclass(frozen=True, slots=True)
+class _Stopped:
+    """What an earlier job left of this one, only looked at.
+
+    Attributes:
+        journal: of one process.
+        folder: with the parts of a cluster.
+        done: contexts that are not written for again; those of a cluster's parts are in the ledgers beside them.
+    """
+
+    journal: "Journal"
+    folder: Path
+    done: int
+
+    @classmethod
+    def of(cls, out: Path, job: "Job", engine: str) -> "_Stopped":
+        """For an output, if what lies there is this job's.
+
+        Raises:
+            DataError: when it is another's.
+        """
+        from pneg.jobs import claim, cluster
+        from pneg.jobs.journal import Journal
+
+        claim.check_output(out, job)
+        cluster.claimed(out, job).check()
+        journal = Journal(out, job)
+        return cls(journal, cluster.folder_of(out), len(journal) if engine == "local" else 0)
+
+    def remaining(self, dialogues: Iterable[Dialogue]) -> Iterator[Dialogue]:
+        """The dialogues that are not done.
+
+        Raises:
+            DataError: when what is done, or the parts of a cluster, are of another input.
+        """
+        from pneg.jobs.cluster import inputs
+
+        given = chain.from_iterable(inputs(self.folder, dialogues, write=False))
+        if self.done:
+            deque(self.journal.again(given), maxlen=0)
+        return given
+
+    def finished(self) -> Iterator[Dialogue]:
+        """What is done."""
+        return islice(self.journal.finished(), self.done)
+
+
 def _say_what_it_takes(
     writing: "Callable[..., Prompted]",
     backend: Backend,
     lm: "LanguageModel",
     source: str,
-    journal: "Journal",
+    stopped: "_Stopped",
     common: dict[str, Any],
 ) -> None:
     from pneg.lm.estimate import Counted, estimate, guessed, habits, tokenizer
     from pneg.lm.prices import Price
     from pneg.lm.recorded import answers
-    from pneg.negatives.cluster import folder_of
 
-    exact, ledger, done = tokenizer(lm.name), backend.ledger_of(common["out"]), len(journal)
-    remaining = islice(options.Input(source, common["limit"]), done, None)
-    with answers([ledger, *_ledgers_in(folder_of(common["out"]))], lm, backend.form) as find:
+    exact, ledger, done = tokenizer(lm.name), backend.ledger_of(common["out"]), stopped.done
+    remaining = stopped.remaining(options.Input(source, common["limit"]))
+    with answers([ledger, *_ledgers_in(stopped.folder)], lm, backend.form) as find:
         counted = Counted(lm, exact or guessed, find)
-        asking = writing(counted, first=done, earlier=journal.finished())
+        asking = writing(counted, first=done, earlier=stopped.finished())
         for _ in options.bar(asking.propose(remaining, common["count"]), common["limit"], "context"):
             pass
     price, usual = backend.price(), habits(ledger)
@@ -176,18 +236,17 @@ def _say_what_it_takes(
     options.report(told, text, common["as_json"])
 
 
-def _write_prompted(
-    written: "Prompted", asked: Asked, source: str, journal: "Journal", common: dict[str, Any]
-) -> None:
-    from pneg.negatives import add
-    from pneg.negatives.base import TOO_FEW
+def _write_prompted(written: "Prompted", asked: Asked, source: str, job: "Job", common: dict[str, Any]) -> None:
+    from pneg.jobs.journal import Journal
+    from pneg.negatives.base import TOO_FEW, Adding
 
     out: Path = common["out"]
+    journal = Journal(out, job)
     dialogues = options.Input(source, common["limit"], options.aside_of(common["skip_bad"], out))
 
-    def job(remaining: Iterator[Dialogue], first: int) -> Iterator[Dialogue]:
-        written.first, written.earlier = first, journal.finished()
-        return add(written, remaining, common["count"])
+    def work(remaining: Iterator[Dialogue], first: int) -> Iterator[Dialogue]:
+        written.earlier = journal.finished()
+        return Adding(written, common["count"])(remaining, first)
 
     resumed = len(journal)
     n = kept = 0
@@ -196,7 +255,7 @@ def _write_prompted(
         return asked.told(sum(written.counts.values()) - written.counts[TOO_FEW], kept)
 
     try:
-        for dialogue in options.bar(journal.run(dialogues, job), common["limit"], "context", so_far):
+        for dialogue in options.bar(journal.run(dialogues, work), common["limit"], "context", so_far):
             n += 1
             kept += len(dialogue.negatives[written.name])
     except KeyboardInterrupt:
@@ -252,7 +311,7 @@ class Shard:
     def propose(self, dialogues: Iterable[Dialogue], count: int) -> Iterator[tuple[str, ...]]:
         """Write as `Prompted` does."""
         lm = self.lm or self.backend.language_model(self.place)
-        with self.backend.opened(lm, self.place, self.settings) as asked:
+        with self.backend.opened(lm, self.place, self.settings, self.place.with_name(KNOWN)) as asked:
             written = self.writing(asked.recorded, judged=asked.recorded.judge, first=self.first)
             yield from written.propose(dialogues, count)
         self.counts = written.counts
@@ -263,23 +322,29 @@ def _ledgers_in(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.ledger.sqlite"))
 
 
-def _write_on_cluster(shard: Shard, workers: int | None, source: str, common: dict[str, Any]) -> None:
-    from pneg.lm.ledger import merge
-    from pneg.negatives.cluster import Cluster
+def _write_on_cluster(shard: Shard, job: "Job", workers: int | None, source: str, common: dict[str, Any]) -> None:
+    from pneg.jobs.cluster import Cluster
+    from pneg.lm import snapshot
+    from pneg.negatives.base import Adding
 
     out: Path = common["out"]
-    whole = shard.backend.ledger_of(out)
+    ledger, count = shard.backend.ledger_of(out), common["count"]
     shard.backend = replace(shard.backend, ledger=None)
     dialogues = options.Input(source, common["limit"], options.aside_of(common["skip_bad"], out))
-    job = Cluster(
-        out, shard.settings, shard.of_part, common["count"], workers,
-        finish=lambda folder: merge(whole, _ledgers_in(folder)),
+
+    def begin(folder: Path) -> None:
+        _take_in_parts(ledger, folder)
+        snapshot.take(ledger, folder / KNOWN)
+
+    cluster = Cluster(
+        out, job, lambda first, place: Adding(shard.of_part(first, place), count), workers, begin,
+        finish=lambda folder: _take_in_parts(ledger, folder),
     )  # fmt: skip
     counts: Counter[str] = Counter()
     n = earlier = 0
     try:
         with options.progress(None, common["limit"], "context") as bar:
-            for part in job.run(dialogues):
+            for part in cluster.run(dialogues):
                 bar.update(part.dialogues)
                 n += part.dialogues
                 earlier += part.dialogues if part.earlier else 0
@@ -290,7 +355,7 @@ def _write_on_cluster(shard: Shard, workers: int | None, source: str, common: di
         ) from None
     found = {
         "out": str(out), "source": shard.name, "dialogues": n, "resumed": earlier, "counts": dict(counts),
-        "ledger": str(whole), **dialogues.summary(),
+        "ledger": str(ledger), **dialogues.summary(),
     }  # fmt: skip
     told = f" ({earlier} of them done before)" if earlier else ""
     options.report(found, f"{n} dialogues -> {out}{told}\n{reasons(counts)}", common["as_json"])

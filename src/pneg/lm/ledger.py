@@ -43,6 +43,18 @@ ROW = "seed, at, seconds, text, cut, prompt_tokens, completion_tokens, cached_to
 ANSWER = ", ".join(part.name for part in fields(Completion))
 COLUMNS = f"hash, run, seed, at, seconds, refused, {ANSWER}"
 COMPLETION = attrgetter(*(part.name for part in fields(Completion)))
+MERGE = f"""
+INSERT INTO main.runs ({RUN}) SELECT {RUN} FROM shard.runs EXCEPT SELECT {RUN} FROM main.runs;
+DROP TABLE IF EXISTS temp.numbers;
+CREATE TEMP TABLE numbers AS SELECT its.id AS there, min(ours.id) AS here
+    FROM shard.runs AS its JOIN main.runs AS ours ON ({", ".join(f"its.{name}" for name in RUN.split(", "))})
+        = ({", ".join(f"ours.{name}" for name in RUN.split(", "))}) GROUP BY its.id;
+INSERT INTO main.requests (hash, run, {ROW})
+    SELECT hash, (SELECT here FROM temp.numbers WHERE there = run), {ROW} FROM shard.requests WHERE true
+    ON CONFLICT (hash) DO UPDATE SET faults = excluded.faults
+        WHERE requests.faults IS NULL AND excluded.faults IS NOT NULL;
+"""
+"""Runs of one time, with the same settings and prices, are one: the parts of a job on a cluster are."""
 SPENT = (
     "SELECT price_in, price_cached, price_out, sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens) "
     "FROM requests JOIN runs ON run = runs.id GROUP BY run"
@@ -263,23 +275,20 @@ def _tell(written: "Iterable[asyncio.Future[None]]", failed: LedgerError | None)
 def merge(path: Path, shards: Iterable[Path], patience: float = PATIENCE) -> None:
     """Take the runs and rows of other ledgers into one, made where it is not there; no request twice.
 
+    A shard is taken in at once or not at all, and may be taken in again, with what it has got since.
+
     Raises:
         LedgerError: as `Ledger`.
     """
     with explained(path), closing(opened(path, patience)) as connection:
         connection.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
         for shard in shards:
-            connection.execute("ATTACH ? AS shard", (str(shard),))
-            connection.execute("BEGIN IMMEDIATE")
-            [(before,)] = connection.execute("SELECT coalesce(max(id), 0) FROM main.runs")
-            connection.execute(f"INSERT INTO main.runs SELECT id + ?, {RUN} FROM shard.runs", (before,))
-            connection.execute(
-                f"INSERT INTO main.requests (hash, run, {ROW}) SELECT hash, run + ?, {ROW} FROM shard.requests "
-                "WHERE true ON CONFLICT (hash) DO NOTHING",
-                (before,),
-            )
-            connection.execute("COMMIT")
-            connection.execute("DETACH shard")
+            with explained(shard):
+                connection.execute("ATTACH ? AS shard", (str(shard),))
+                tables = connection.execute("SELECT count(*) FROM shard.sqlite_master WHERE name = 'requests'")
+                if tables.fetchone() != (0,):  # or the job was killed before it had made them
+                    connection.executescript(f"BEGIN IMMEDIATE; {MERGE} COMMIT;")
+                connection.execute("DETACH shard")
 
 
 def opened(path: Path, patience: float = PATIENCE) -> sqlite3.Connection:

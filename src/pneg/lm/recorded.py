@@ -29,12 +29,20 @@ class Recorded:
         lm: asked for what the ledger does not have.
         ledger: open.
         form: what else makes its answers differ from those of the same model elsewhere, such as `chat`.
+        earlier: looks up what the ledger does not have among answers that others have paid for, by a request's hash.
 
     Attributes:
         replayed: how many answers came from the ledger.
     """
 
-    def __init__(self, lm: LanguageModel, ledger: Ledger, form: str = "") -> None:
+    def __init__(
+        self,
+        lm: LanguageModel,
+        ledger: Ledger,
+        form: str = "",
+        earlier: Callable[[bytes], tuple[Completion, str] | None] = lambda key: None,
+    ) -> None:
+        self.earlier = earlier
         self.lm, self.name, self.concurrency = lm, lm.name, lm.concurrency
         self.ledger, self.form, self.replayed = ledger, form, 0
         self._who = _who(form, lm)
@@ -54,7 +62,7 @@ class Recorded:
 
             async def complete(request: Request) -> Completion:
                 key = self.key(request)
-                found = self.ledger.find(key)
+                found = self.ledger.find(key) or self.earlier(key)
                 if found is None:
                     return await self._asked(ask, key, request)
                 self.replayed += 1

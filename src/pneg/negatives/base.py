@@ -49,6 +49,30 @@ def add(source: NegativeSource, dialogues: Iterable[Dialogue], count: int = 5) -
         yield replace(dialogue, negatives={**dialogue.negatives, source.name: responses})
 
 
+@dataclass(frozen=True, slots=True)
+class Adding:
+    """A source as the work of a job that can be stopped: dialogues from a position on get its negatives.
+
+    Args:
+        source: what adds them.
+        count: responses a dialogue.
+    """
+
+    source: NegativeSource
+    count: int = 5
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What the source refused or could not find, by reason."""
+        return self.source.counts
+
+    def __call__(self, dialogues: Iterable[Dialogue], first: int) -> Iterator[Dialogue]:
+        """The dialogues with the source's negatives; the first of them is at this position of the input."""
+        if hasattr(self.source, "first"):  # what is random or is written depends on the position
+            self.source.first = first
+        return add(self.source, dialogues, self.count)
+
+
 @dataclass(slots=True)
 class Refusals:
     """Chooses responses for one dialogue: no positive of it, none twice.

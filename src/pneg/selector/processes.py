@@ -12,6 +12,11 @@ with needs("selector"):
     import torch
 
 
+def is_first() -> bool:
+    """Whether this process is the one that writes, known before it has met the others."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 @dataclass(frozen=True, slots=True)
 class Processes:
     """This process among all.

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -17,15 +17,15 @@ import numpy.typing as npt
 from pneg import dialogue as records
 from pneg.devices import best_precision, to_device
 from pneg.dialogue import Dialogue
-from pneg.errors import DataError, needs
+from pneg.errors import needs
+from pneg.jobs.claim import Job
 from pneg.selector import checkpoint
 from pneg.selector.candidates import RANDOM, Candidates
 from pneg.selector.card import model_card
 from pneg.selector.dropout import Masks, install
 from pneg.selector.losses import group_softmax, positive_first, smoothed, soft_labels
 from pneg.selector.model import Selector, computing
-from pneg.selector.processes import Processes
-from pneg.selector.ranking import MARK
+from pneg.selector.processes import Processes, is_first
 from pneg.selector.recipe import Recipe, Step
 from pneg.selector.steps import OF_A_GROUP, Piece, TrainingSet, ahead
 
@@ -69,14 +69,27 @@ def train(
         KeyboardInterrupt: after Ctrl-C, once the step is done and the checkpoint written.
     """
     folder = Path(folder)
-    if folder.is_file():
-        raise DataError("it is a file", "a selector is a folder: choose another name", file=folder)
-    if (folder / MARK).exists():
-        raise DataError("it holds a finished selector", "choose another folder, or delete it", file=folder)
+    if is_first():
+        checkpoint.check_folder(folder)
     recipe.check({*recipe.adversarial, RANDOM})
     training, held_out = _split(list(dialogues), recipe, None if validation is None else list(validation))
-    candidates = Candidates.of(training, recipe.adversarial, recipe.history)
     processes = Processes.join(device)
+    saved = checkpoint.Checkpoint(folder, Job("train", asdict(recipe), _digest([*training, *held_out])))
+    with saved.held() if processes.first else nullcontext():
+        selector = _train(training, held_out, recipe, saved, processes, report if processes.first else lambda _: None)
+    processes.wait()
+    return selector
+
+
+def _train(
+    training: list[Dialogue],
+    held_out: list[Dialogue],
+    recipe: Recipe,
+    saved: checkpoint.Checkpoint,
+    processes: Processes,
+    report: Callable[[Step], None],
+) -> Selector:
+    candidates = Candidates.of(training, recipe.adversarial, recipe.history)
     selector = _fresh(recipe, processes.device)
     checks = Candidates.of(held_out, recipe.adversarial, recipe.history, others=training) if held_out else None
     teacher = Selector.load(recipe.teacher, processes.device) if recipe.teacher else None
@@ -87,18 +100,15 @@ def train(
         TrainingSet.of(checks, selector) if checks else None,
         teacher,
         processes,
-        report if processes.first else lambda _: None,
+        report,
     )
-    saved = checkpoint.Checkpoint(folder, {"recipe": asdict(recipe), "data": _digest([*training, *held_out])})
     started = time.monotonic()
     with _stopping() as stop:
         run.go(saved, stop)
     run.keep_best()
     selector.about = run.about() | {"seconds_of_last_session": round(time.monotonic() - started, 1)}
     if processes.first:
-        selector.save(folder, model_card(selector.about))
-        saved.remove()
-    processes.wait()
+        saved.finish(lambda made: selector.save(made, model_card(selector.about)))
     return selector
 
 
@@ -220,7 +230,10 @@ class _Run:
         """Train from the checkpoint, or from the start, to the end."""
         state = saved.load(self.selector.device)
         if state is not None:
-            self._restore(state)
+            try:
+                self._restore(state)
+            except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+                raise checkpoint.broken(saved.folder) from error
         last_saved = time.monotonic()
         for epoch in range(self.done // self.steps_an_epoch, self.recipe.epochs):
             order = self.training.order(self.recipe, epoch)[self.done - epoch * self.steps_an_epoch :]
@@ -373,3 +386,5 @@ class _Run:
         self.selector.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
+        if not 0 <= self.done <= self.steps:
+            raise ValueError(f"{self.done} steps of {self.steps} cannot be done")

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,10 +12,11 @@ from pneg import corpora, models
 from pneg import dialogue as records
 from pneg.devices import best_precision
 from pneg.dialogue import Dialogue
-from pneg.errors import DataError
+from pneg.jobs import claim
+from pneg.jobs.journal import Journal
 from pneg.lm import Transformers
-from pneg.negatives import Prompted, add
-from pneg.negatives.journal import Journal
+from pneg.negatives import Prompted
+from pneg.negatives.base import Adding
 from pneg.selector.evaluation import evaluate
 from pneg.selector.model import Selector
 from pneg.selector.recipe import Recipe, Step
@@ -76,9 +77,20 @@ def run(folder: Path, sizes: Sizes, watch: Watch) -> dict[str, Any]:
         watch: who is told.
 
     Raises:
-        DataError: when the folder is of a demo of other sizes.
+        DataError: when the folder is of a demo of other sizes, or of something else, or another demo is writing it.
     """
-    _claim(folder, sizes)
+    job = claim.Job("demo", asdict(sizes))
+    with claim.Folder(folder, job, lambda _: True, _of_version_0_1).held():
+        return _run(folder, sizes, job, watch)
+
+
+def _of_version_0_1(folder: Path) -> bytes | None:
+    """The mark of a demo's folder, as it was before marks named a job."""
+    settings = folder / "settings.json"
+    return b'{"settings": %b}\n' % settings.read_bytes() if settings.is_file() else None
+
+
+def _run(folder: Path, sizes: Sizes, job: claim.Job, watch: Watch) -> dict[str, Any]:
     done = folder / "result.json"
     if done.exists():
         watch.say(f"Everything is there already, made in an earlier run; delete {folder} to do it again")
@@ -90,7 +102,7 @@ def run(folder: Path, sizes: Sizes, watch: Watch) -> dict[str, Any]:
     models.local_folder("minilm-l6")
     contexts = list(islice(corpora.read("chitchat"), sizes.contexts))
     fetched = time.monotonic()
-    written = _write_negatives(folder, contexts, sizes, watch)
+    written = _write_negatives(folder, contexts, sizes, job, watch)
     generated = time.monotonic()
     selectors = {source: _train(folder, source, sizes, watch) for source in SOURCES}
     trained = time.monotonic()
@@ -122,20 +134,9 @@ def run(folder: Path, sizes: Sizes, watch: Watch) -> dict[str, Any]:
     return result
 
 
-def _claim(folder: Path, sizes: Sizes) -> None:
-    settings = folder / "settings.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    if settings.exists():
-        if json.loads(settings.read_text(encoding="utf-8")) != asdict(sizes):
-            raise DataError(
-                "it holds a demo of other sizes", "choose another folder with --out, or delete it", file=folder
-            )
-    else:
-        with records.replacing(settings) as stream:
-            stream.write(json.dumps(asdict(sizes)).encode())
-
-
-def _write_negatives(folder: Path, contexts: list[Dialogue], sizes: Sizes, watch: Watch) -> dict[str, Any]:
+def _write_negatives(
+    folder: Path, contexts: list[Dialogue], sizes: Sizes, job: claim.Job, watch: Watch
+) -> dict[str, Any]:
     out, tally = folder / "negatives.jsonl", folder / "written.json"
     if not out.exists():
         watch.say(f"Writing adversarial negatives for {sizes.contexts} conversations with a small language model")
@@ -145,13 +146,8 @@ def _write_negatives(folder: Path, contexts: list[Dialogue], sizes: Sizes, watch
             demonstration_sets=sizes.demonstration_sets,
             seed=sizes.seed,
         )
-
-        def job(remaining: Iterator[Dialogue], first: int) -> Iterator[Dialogue]:
-            source.first = first
-            return add(source, remaining)
-
-        journal = Journal(out, asdict(sizes))
-        for _ in watch.bar(journal.run(contexts, job), len(contexts)):
+        journal = Journal(out, job.part("negatives"))
+        for _ in watch.bar(journal.run(contexts, Adding(source)), len(contexts)):
             pass
         with records.replacing(tally) as stream:
             stream.write(json.dumps({**asdict(source.tally), "counts": dict(source.counts)}).encode())
