@@ -25,6 +25,7 @@ from typing import Any
 import common
 from pneg.cli.garbage import seldom_looked_for
 from pneg.dialogue import Dialogue
+from pneg.jobs.claim import Job
 from pneg.jobs.journal import Journal
 from pneg.lm import Ledger, Metered, OpenAICompatible, Paced, Price, Recorded, Request, Run, Sampling
 from pneg.lm.base import LanguageModel
@@ -288,7 +289,7 @@ def _job(url: str, most: int, dialogues: list[Dialogue], examples: list[Dialogue
         Ledger(Path(folder) / "ledger.sqlite", Run({})) as ledger,
         seldom_looked_for(),
     ):
-        journal = Journal(Path(folder) / "out.jsonl", {})
+        journal = Journal(Path(folder) / "out.jsonl", Job("a benchmark", {}))
         client: LanguageModel = OpenAICompatible(url, "m", key="k", concurrency=most)
         recorded = Recorded(Paced(Metered(client, Price())), ledger)
         source = Prompted(recorded, examples, shots=SHOTS, attempts=1, judged=recorded.judge)

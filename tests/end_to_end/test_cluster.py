@@ -16,18 +16,20 @@ import pytest
 
 from pneg import Dialogue, corpora, read
 from pneg.errors import BackendError, DataError, PnegError
+from pneg.jobs.claim import Job
 from pneg.jobs.cluster import PART, Cluster
 from pneg.lm import Completion, Ledger, Recorded, Request, Run, Scripted
 from pneg.lm.base import Complete
 from pneg.lm.ledger import merge
-from pneg.negatives import NegativeSource, Prompted, add
+from pneg.negatives import Prompted
+from pneg.negatives.base import Adding
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 E = list(corpora.read("starter:demonstrations"))
 DIALOGUES = [
     Dialogue(str(n), (f"Is number {n} ready?", "Not yet."), ("It will be soon.",)) for n in range(5 * PART + 7)
 ]
-SETTINGS = {"seed": 3}
+JOB = Job("a test", {"seed": 3})
 
 
 def answer(request: Request) -> str:
@@ -41,11 +43,11 @@ def answer(request: Request) -> str:
     return "\n".join(lines).removeprefix(f"{first}.")
 
 
-def make(first: int, _: Path) -> NegativeSource:
-    return Prompted(Scripted(answer), E, seed=3, demonstration_sets=2, first=first)
+def make(first: int, _: Path) -> Adding:
+    return Adding(Prompted(Scripted(answer), E, seed=3, demonstration_sets=2))
 
 
-def waits(first: int, place: Path) -> NegativeSource:
+def waits(first: int, place: Path) -> Adding:
     """On the machine that will die it never ends; on the other it begins when there is something to be lost."""
     home = place.parent.parent
     begun, mortal = home / "begun", (home / "mortal").read_text()
@@ -73,7 +75,7 @@ def machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def test_two_machines_write_what_one_does_though_one_of_them_dies(machines: Any, tmp_path: Path) -> None:
-    expected = list(add(make(0, tmp_path), DIALOGUES))
+    expected = list(make(0, tmp_path)(DIALOGUES, 0))
     out, begun, mortal = tmp_path / "out.jsonl", tmp_path / "begun", machines.mortal.node_id
     (tmp_path / "mortal").write_text(mortal)
     begun.touch()
@@ -85,7 +87,7 @@ def test_two_machines_write_what_one_does_though_one_of_them_dies(machines: Any,
 
     killer = Thread(target=kill, daemon=True)
     killer.start()
-    done = list(Cluster(out, SETTINGS, waits, workers=2).run(DIALOGUES))
+    done = list(Cluster(out, JOB, waits, workers=2).run(DIALOGUES))
     killer.join()
     assert list(read(out)) == expected
     assert sum(part.dialogues for part in done) == len(DIALOGUES)
@@ -145,6 +147,10 @@ class Kept:
             yield from Prompted(lm, E, seed=3, demonstration_sets=2, first=self.first).propose(dialogues, count)
 
 
+def kept(first: int, place: Path) -> Adding:
+    return Adding(Kept(first, place))
+
+
 def test_what_a_dead_machine_has_paid_for_is_not_paid_for_again(machines: Any, tmp_path: Path) -> None:
     mortal, paid = machines.mortal.node_id, tmp_path / "paid"
     (tmp_path / "mortal").write_text(mortal)
@@ -158,12 +164,10 @@ def test_what_a_dead_machine_has_paid_for_is_not_paid_for_again(machines: Any, t
     killer = Thread(target=kill, daemon=True)
     killer.start()
     out, whole = tmp_path / "out.jsonl", tmp_path / "ledger.sqlite"
-    join = Cluster(
-        out, SETTINGS, Kept, workers=2, finish=lambda folder: merge(whole, sorted(folder.glob("*.sqlite")))
-    )
+    join = Cluster(out, JOB, kept, workers=2, finish=lambda folder: merge(whole, sorted(folder.glob("*.sqlite"))))
     list(join.run(DIALOGUES))
     killer.join()
-    assert list(read(out)) == list(add(make(0, tmp_path), DIALOGUES))
+    assert list(read(out)) == list(make(0, tmp_path)(DIALOGUES, 0))
     asked = Counter(line.split()[0] for line in paid.read_text().splitlines())
     again = [request for request, times in asked.items() if times > 1]
     assert len(again) <= Paid.concurrency  # what was in flight
@@ -172,21 +176,21 @@ def test_what_a_dead_machine_has_paid_for_is_not_paid_for_again(machines: Any, t
         assert ledger.execute("SELECT count(*) FROM requests").fetchone() == (len(asked),)
 
 
-def fails_late(first: int, place: Path) -> NegativeSource:
+def fails_late(first: int, place: Path) -> Adding:
     def refuse(_: Request) -> str:
         raise BackendError("the server refused", status=401)
 
-    return Prompted(Scripted(refuse), E, first=first) if first == 2 * PART else make(first, place)
+    return Adding(Prompted(Scripted(refuse), E)) if first == 2 * PART else make(first, place)
 
 
 def test_an_error_comes_back_as_it_was_and_what_is_done_is_kept(machines: Any, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     with pytest.raises(PnegError, match="the server refused"):
-        list(Cluster(out, SETTINGS, fails_late).run(DIALOGUES))
+        list(Cluster(out, JOB, fails_late).run(DIALOGUES))
     assert not out.exists()
-    with pytest.raises(DataError, match="other settings or another input"):
-        list(Cluster(out, {"seed": 4}, make).run(DIALOGUES))
-    done = list(Cluster(out, SETTINGS, make).run(DIALOGUES))
+    with pytest.raises(DataError, match="seed was 3 and is now 4"):
+        list(Cluster(out, Job("a test", {"seed": 4}), make).run(DIALOGUES))
+    done = list(Cluster(out, JOB, make).run(DIALOGUES))
     assert any(part.earlier for part in done)
     assert not all(part.earlier for part in done)
-    assert list(read(out)) == list(add(make(0, tmp_path), DIALOGUES))
+    assert list(read(out)) == list(make(0, tmp_path)(DIALOGUES, 0))

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from pneg import Dialogue, corpora
+from pneg.jobs.claim import Job
 from pneg.jobs.journal import Journal
 from pneg.lm import Completion, Ledger, Metered, Paced, Price, Recorded, Request, Run
 from pneg.lm.base import Complete
@@ -49,7 +50,9 @@ def test_what_a_job_holds_does_not_grow_with_the_contexts(tmp_path: Path) -> Non
     with Ledger(tmp_path / "ledger.sqlite", Run({})) as ledger:
         recorded = Recorded(Paced(Metered(Answers(), Price())), ledger)
         source = Prompted(recorded, corpora.read("starter:demonstrations"), judged=recorded.judge)
-        job = Journal(tmp_path / "out.jsonl", {}).run(contexts(), lambda remaining, _: add(source, remaining))
+        job = Journal(tmp_path / "out.jsonl", Job("a test", {})).run(
+            contexts(), lambda remaining, _: add(source, remaining)
+        )
         for _ in islice(job, WARM):
             pass
         held = [blocks()]

@@ -82,6 +82,8 @@ def test_a_dry_run_says_what_is_left_of_a_stopped_job(run: Any, tmp_path: Path) 
         assert left["contexts"] == 100 - left["in_ledger"]
         parts = tmp_path / "other.jsonl.parts"  # of a job on a cluster
         parts.mkdir()
+        mark, *_ = (tmp_path / "out.jsonl.unfinished").read_bytes().splitlines(keepends=True)
+        (parts / "job.json").write_bytes(mark)
         copyfile(ledger, parts / "00000000.ledger.sqlite")
         assert run(server.url, "--dry-run", *other)[1]["in_ledger"] == left["in_ledger"]
         _, resumed, _ = run(server.url, "--dry-run", *PRICES)  # what the journal has is not looked for

@@ -157,6 +157,10 @@ def test_a_cluster_writes_what_one_process_does_and_keeps_every_answer(server: S
     ]
     assert rows[0] == rows[1]
     assert len(rows[0]) == asked
+    shared = ("--engine", "ray", "--workers", "1", "--ledger", str(ledgers[0]))
+    run(command(server, tmp_path / "again.jsonl", *shared), check=True)
+    assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "one.jsonl").read_bytes()
+    assert sum(server.asked.values()) == 2 * asked
     again = run(command(server, tmp_path / "many.jsonl", "--force"), check=True)
     assert json.loads(again.stdout)["from_ledger"] == asked
     assert sum(server.asked.values()) == 2 * asked

@@ -280,11 +280,11 @@ def test_a_checkpoint_of_other_settings_or_data_is_refused(backbones: dict[str, 
     held = STARTER[30:33]
     with pytest.raises(KeyboardInterrupt):
         train(STARTER[:24], recipe(backbones["bert"]), tmp_path / "s", validation=held, report=stop)
-    with pytest.raises(DataError, match="another recipe"):
+    with pytest.raises(DataError, match=r"learning_rate was 0\.001 and is now 0\.0001;"):
         train(STARTER[:24], recipe(backbones["bert"], learning_rate=1e-4), tmp_path / "s", validation=held)
-    with pytest.raises(DataError, match="another data"):
+    with pytest.raises(DataError, match="had another input"):
         train(STARTER[:25], recipe(backbones["bert"]), tmp_path / "s", validation=held)
-    with pytest.raises(DataError, match="another data"):
+    with pytest.raises(DataError, match="had another input"):
         train(STARTER[:24], recipe(backbones["bert"]), tmp_path / "s", validation=STARTER[30:34])
 
 
@@ -421,36 +421,6 @@ def test_a_loss_that_is_no_number_is_worse_than_any() -> None:
     run = _Run.__new__(_Run)
     run.validation_losses = [math.nan, 0.7, 0.5, math.nan]
     assert run.best_epoch == 3
-
-
-@pytest.mark.parametrize("content", [b"", b"garbage"])
-def test_a_broken_checkpoint_is_told_of(content: bytes, backbones: dict[str, Path], tmp_path: Path) -> None:
-    saved = tmp_path / "s" / "checkpoint"
-    saved.mkdir(parents=True)
-    (saved / "settings.json").write_text("{}")
-    (saved / "state.pt").write_bytes(content)
-    with pytest.raises(DataError, match=r"the checkpoint is broken: .*; delete it"):
-        train(STARTER[:24], recipe(backbones["bert"]), tmp_path / "s")
-
-
-class Evil:
-    """Makes a folder where it is unpickled."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = str(folder)
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (self.folder,)
-
-
-def test_a_checkpoint_runs_no_code(backbones: dict[str, Path], tmp_path: Path) -> None:
-    saved = tmp_path / "s" / "checkpoint"
-    saved.mkdir(parents=True)
-    (saved / "settings.json").write_text("{}")
-    torch.save({"done": Evil(tmp_path / "made")}, saved / "state.pt")
-    with pytest.raises(DataError, match="the checkpoint is broken"):
-        train(STARTER[:24], recipe(backbones["bert"]), tmp_path / "s")
-    assert not (tmp_path / "made").exists()
 
 
 def test_a_file_in_the_place_of_the_selector_is_told_of_before_anything_is_trained(tmp_path: Path) -> None:
