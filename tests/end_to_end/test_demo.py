@@ -89,4 +89,4 @@ def test_other_sizes_are_refused_in_the_same_folder(home: Path, finished: dict) 
     other = [sys.executable, "-m", "pneg", "demo", "--limit", "33", "-o", str(home / "demo")]
     done = subprocess.run(other, capture_output=True, text=True, env=os.environ)
     assert done.returncode == 2
-    assert "choose another folder" in done.stderr
+    assert "contexts was 32 and is now 33; use the same settings, choose another output" in done.stderr

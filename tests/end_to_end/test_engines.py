@@ -268,13 +268,30 @@ def test_a_dry_run_compares_as_the_job_does(pneg: Pneg, tmp_path: Path, first: s
         ):
             status, _, said = pneg(*prompted(server, second, *other, "--dry-run"))
             assert (status, says in said) == (2, True), said
-        if first == "ray" or second == "local":
-            words = prompted(server, second, "--dry-run")
-            words[1] = "starter:demonstrations"
-            status, _, said = pneg(*words)
-            assert (status, "give the same input" in said) == (2, True), said
+        words = prompted(server, second, "--dry-run")
+        words[1] = "starter:demonstrations"
+        status, _, said = pneg(*words)
+        assert (status, "give the same input" in said) == (2, True), said
         assert pneg(*prompted(server, second, "--dry-run"))[0] == 0
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("second", ENGINES)
+@pytest.mark.parametrize("first", ENGINES)
+def test_what_was_done_of_another_input_is_kept(pneg: Pneg, tmp_path: Path, first: str, second: str) -> None:
+    with chaos.serving(chaos.Server(stopping_after(40))) as server:
+        assert pneg(*prompted(server, first))[0] == 1
+        before = contents(tmp_path)
+        server.plan = lambda _, __: None
+        words = prompted(server, second)
+        words[1] = "starter:demonstrations"
+        status, _, said = pneg(*words)
+    assert (status, "give the same input" in said) == (2, True), said
+    kept = ("out.jsonl.unfinished", *(name for name in before if name.endswith("0.jsonl")))
+    assert {name: contents(tmp_path).get(name) for name in kept if name in before} == {
+        name: before[name] for name in kept if name in before
+    }
+    assert not (tmp_path / "out.jsonl").exists()
 
 
 @pytest.mark.parametrize("name", ["00000000.jsonl", "00000000.input.jsonl", "job.json"])

@@ -1,6 +1,6 @@
 """`pneg negatives prompted`: the paper's method."""
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
@@ -146,12 +146,12 @@ class _Stopped:
     Attributes:
         journal: of one process.
         folder: with the parts of a cluster.
-        done: contexts that are not written for again; those of a cluster's parts are in the ledgers beside them.
+        cluster: whether a cluster goes on; what is done is then in the ledgers.
     """
 
     journal: "Journal"
     folder: Path
-    done: int
+    cluster: bool
 
     @classmethod
     def of(cls, out: Path, job: "Job", engine: str) -> "_Stopped":
@@ -164,9 +164,14 @@ class _Stopped:
         from pneg.jobs.journal import Journal
 
         claim.check_output(out, job)
-        cluster.claimed(out, job).check()
-        journal = Journal(out, job)
-        return cls(journal, cluster.folder_of(out), len(journal) if engine == "local" else 0)
+        if engine == "ray":
+            cluster.claimed(out, job).check()
+        return cls(Journal(out, job), cluster.folder_of(out), engine == "ray")
+
+    @property
+    def done(self) -> int:
+        """Contexts that are not written for again."""
+        return 0 if self.cluster else len(self.journal)
 
     def remaining(self, dialogues: Iterable[Dialogue]) -> Iterator[Dialogue]:
         """The dialogues that are not done.
@@ -177,9 +182,8 @@ class _Stopped:
         from pneg.jobs.cluster import inputs
 
         given = chain.from_iterable(inputs(self.folder, dialogues, write=False))
-        if self.done:
-            deque(self.journal.again(given), maxlen=0)
-        return given
+        before = (dialogue for dialogue, _ in self.journal.compared(given))
+        return islice(chain(before, given), self.done, None)
 
     def finished(self) -> Iterator[Dialogue]:
         """What is done."""
@@ -237,12 +241,16 @@ def _say_what_it_takes(
 
 
 def _write_prompted(written: "Prompted", asked: Asked, source: str, job: "Job", common: dict[str, Any]) -> None:
+    from pneg.jobs import cluster
     from pneg.jobs.journal import Journal
     from pneg.negatives.base import TOO_FEW, Adding
 
     out: Path = common["out"]
     journal = Journal(out, job)
     dialogues = options.Input(source, common["limit"], options.aside_of(common["skip_bad"], out))
+    given: Iterable[Dialogue] = dialogues
+    if cluster.folder_of(out).exists():  # it goes in the end, if it is of this input
+        given = chain.from_iterable(cluster.inputs(cluster.folder_of(out), dialogues, write=False))
 
     def work(remaining: Iterator[Dialogue], first: int) -> Iterator[Dialogue]:
         written.earlier = journal.finished()
@@ -255,7 +263,7 @@ def _write_prompted(written: "Prompted", asked: Asked, source: str, job: "Job", 
         return asked.told(sum(written.counts.values()) - written.counts[TOO_FEW], kept)
 
     try:
-        for dialogue in options.bar(journal.run(dialogues, work), common["limit"], "context", so_far):
+        for dialogue in options.bar(journal.run(given, work), common["limit"], "context", so_far):
             n += 1
             kept += len(dialogue.negatives[written.name])
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,10 @@ class Cluster:
         with claim.output(self.out, self.job):
             folder = folder_of(self.out)
             claimed(self.out, self.job).take()
-            sizes = [len(part) for part in inputs(folder, dialogues, write=True)]
+            journal = Journal(self.out, self.job)  # of the same job, on one machine
+            remaining = iter(dialogues)
+            before = (given for given, _ in journal.compared(remaining))
+            sizes = [len(part) for part in inputs(folder, chain(before, remaining), write=True)]
             self.begin(folder)
             missing = [number for number in range(len(sizes)) if not _result(folder, number).exists()]
             again = set(missing)
@@ -92,7 +95,7 @@ class Cluster:
                 yield from self._write_parts(folder, missing)
             self.finish(folder)  # before the output is there: what was paid for is safe whatever comes
             records.write(self.out, (one for number in range(len(sizes)) for one in _checked(folder, number)))
-            Journal(self.out, self.job).remove()  # of the same job, on one machine
+            journal.remove()
             remove(self.out, self.job)
 
     def _write_parts(self, folder: Path, missing: list[int]) -> Iterator[Done]:

@@ -55,7 +55,8 @@ class Journal:
             remaining = iter(dialogues)
             done = self._take_up()
             with self.path.open("ab") as stream:
-                yield from self.again(remaining)
+                for _, finished in self.compared(remaining):
+                    yield finished
                 for dialogue in work(remaining, done):
                     stream.write(records.dump(dialogue))
                     stream.flush()
@@ -98,8 +99,11 @@ class Journal:
                 stream.write(self.job.mark)
         return done
 
-    def again(self, dialogues: Iterator[Dialogue]) -> Iterator[Dialogue]:
-        """Give the dialogues that are done, and take as many from the input, which must be the same.
+    def compared(self, dialogues: Iterator[Dialogue]) -> Iterator[tuple[Dialogue, Dialogue]]:
+        """Take from the input the dialogues that are done, which must be the same.
+
+        Returns:
+            Each as it was given and as it is finished.
 
         Raises:
             DataError: at the first that differs.
@@ -115,7 +119,7 @@ class Journal:
                     f"give the same input, choose another output, or move {self.path} away",
                     file=self.path,
                 )
-            yield finished
+            yield given, finished
         if number < done:
             raise DataError(
                 f"{done - number} of its lines are blank", f"move {self.path} away and begin again", file=self.path
