@@ -25,7 +25,7 @@ dialogues = st.builds(
     id=st.text(max_size=5),
     context=st.lists(texts, min_size=1, max_size=3).map(tuple),
     positives=several,
-    negatives=st.dictionaries(st.text(max_size=5), several, max_size=3),
+    negatives=st.dictionaries(st.text(max_size=5).filter(str.isprintable), several, max_size=3),
     persona=several,
 )
 
@@ -204,7 +204,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, contents
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="Is a directory"):
+    with pytest.raises(DataError, match="it is a folder"):
         list(read(tmp_path))
 
 
