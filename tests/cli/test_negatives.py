@@ -164,7 +164,7 @@ def test_bad_words_and_bad_input_are_refused_by_prompted(
     assert not (tmp_path / "out.jsonl").exists()
 
 
-@pytest.mark.parametrize("name", [*SOURCES, "bm25", "all", "prompted"])
+@pytest.mark.parametrize("name", [*SOURCES, "bm25", "semi-hard", "mask-and-fill", "key-sem", "all", "prompted"])
 def test_an_output_that_is_there_already_is_not_replaced(pneg: Run, good: Path, name: str) -> None:
     before = good.read_bytes()
     ran = pneg("negatives", name, "starter:test", "-o", good)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pneg import files
 from pneg.cli import options
+from pneg.errors import DataError
 
 if TYPE_CHECKING:
     from pneg.selector.recipe import Step
@@ -99,6 +101,7 @@ def train(
 
     if push:
         hub.check(push)
+    _refuse_shared_pipes([file, *([validation] if validation else [])])
     chosen = Recipe(adversarial=adversarial, weights=dict(map(_weight, weights)), **recipe)
     dialogues = options.Input(file, limit, options.aside_of(skip_bad, out))
     try:
@@ -123,6 +126,16 @@ def train(
     if int(os.environ.get("RANK", "0")) == 0:
         address = hub.push(out, push) if push else ""
         _report(selector.about, out, dialogues, address, as_json)
+
+
+def _refuse_shared_pipes(inputs: list[str]) -> None:
+    for path in map(Path, inputs):
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and files.flows(path):
+            raise DataError(
+                "it gives its dialogues only once, and each process of the training would get some of them",
+                "write them to a file first",
+                file=path,
+            )
 
 
 def _report(about: dict[str, Any], out: Path, dialogues: options.Input, address: str, as_json: bool) -> None:
