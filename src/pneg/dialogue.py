@@ -1,6 +1,7 @@
 """The record that flows through everything, and its files: JSON lines (plain or gzip) and Parquet."""
 
 import gzip
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -223,6 +224,8 @@ def lines(path: AnyPath) -> Iterator[tuple[int, bytes]]:
                     yield number, line.rstrip(b"\r\n")
     except (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(f"the compressed data is broken: {error}", file=path) from error
+    except (struct.error, NotImplementedError, ValueError) as error:  # a zip's own numbers lead astray
+        raise DataError(f"the zip is broken: {error}", file=path) from error
     except OSError as error:
         raise DataError(f"it cannot be read any further: {error.strerror or error}", file=path) from error
 
@@ -349,7 +352,7 @@ def _rows(path: Path) -> Iterator[Any]:
                 raise DataError(f"the columns {', '.join(sorted(missing))} are missing", file=path)
             for batch in table.iter_batches(PARQUET_ROWS):
                 yield from _decoded_rows(batch)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise DataError(f"it is no whole Parquet file: {error}", file=path) from error
 
 

@@ -33,7 +33,9 @@ def test_bm25_writes_what_the_source_gives_and_keeps_its_index(pneg: Run, tmp_pa
     source = BM25(starter())
     expected = list(add(source, starter(), 3))
     for _ in range(2):
-        ran = pneg("negatives", "bm25", "starter:test", "-o", "o.jsonl", "--force", *LIMITED, "--index", "index", "--json")
+        ran = pneg(
+            "negatives", "bm25", "starter:test", "-o", "o.jsonl", "--force", *LIMITED, "--index", "index", "--json"
+        )
         assert ran.status == 0, ran.err
         assert list(read("o.jsonl")) == expected
         assert json.loads(ran.out)["counts"] == source.counts

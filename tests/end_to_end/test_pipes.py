@@ -163,7 +163,7 @@ PNEG = f"{sys.executable} -m pneg"
 @pytest.mark.skipif(not Path("/bin/bash").exists(), reason="process substitution is bash's")
 def test_a_process_substitution_loses_nothing() -> None:
     json_lines()
-    producer = "while read -r line; do echo \"$line\"; done < given.jsonl"
+    producer = 'while read -r line; do echo "$line"; done < given.jsonl'
     command = f"{PNEG} negatives random <({producer}) -o out.jsonl"
     subprocess.run(["/bin/bash", "-c", command], check=True, timeout=300)
     assert [found.id for found in read("out.jsonl")] == [dialogue.id for dialogue in DIALOGUES]
@@ -182,7 +182,7 @@ def test_a_pipe_that_nobody_writes_to_is_waited_for_until_ctrl_c() -> None:
             process.wait(1)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
-        assert process.stderr and process.stderr.read() == "pneg: stopped\n"
+        assert process.stderr and process.stderr.read().strip() == "pneg: stopped"
 
 
 def test_several_processes_of_a_training_do_not_share_a_pipe(

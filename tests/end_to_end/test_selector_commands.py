@@ -240,7 +240,11 @@ def test_a_training_that_was_stopped_before_its_first_step_says_so(
 def test_wrong_words_get_one_clear_line(
     selector: Path, tmp_path: Path, words: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    places = {"SELECTOR": str(selector), "NEW": str(tmp_path / "new"), "NEW/out.jsonl": str(tmp_path / "new" / "out.jsonl")}
+    places = {
+        "SELECTOR": str(selector),
+        "NEW": str(tmp_path / "new"),
+        "NEW/out.jsonl": str(tmp_path / "new" / "out.jsonl"),
+    }
     assert main([places.get(word, word) for word in words]) == status
     said = capsys.readouterr()
     assert message in said.err
@@ -336,6 +340,29 @@ def test_a_file_of_questions_is_answered_in_order(
     assert main(["rank", str(exported), str(asked), "-o", str(tmp_path / "none.jsonl")]) == 2
     assert f"{asked}, line 602: the context is empty" in capsys.readouterr().err
     assert not (tmp_path / "none.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (
+            '{"context": ["a"], "candidates": ["b"], "x": ' + "[" * 100_000,
+            "inside each other, deeper than can be read",
+        ),
+        ('{"context": ["\\ud800"], "candidates": ["b"]}', "surrogate"),
+    ],
+    ids=["deep", "surrogate"],
+)
+def test_a_question_that_cannot_be_read_is_named(
+    exported: Path, tmp_path: Path, line: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text(f"{json.dumps(QUESTIONS[0])}\n{line}\n")
+    assert main(["rank", str(exported), str(asked)]) == 2
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 1
+    assert said.err.startswith(f"pneg: {asked}, line 2: ") and said.err.count("\n") == 1
+    assert says in said.err
 
 
 def test_a_stream_is_answered_as_it_comes_and_up_to_a_bad_line(exported: Path) -> None:
