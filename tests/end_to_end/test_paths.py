@@ -238,7 +238,7 @@ odd = st.one_of(
 @settings(max_examples=10, deadline=None)
 @given(st.data())
 def test_no_word_whatever_leads_to_more_than_one_message(name: tuple[str, ...], data: st.DataObject) -> None:
-    """Odd names of files, odd texts and numbers beyond all bounds: `main` would pass a stack trace on to this test."""
+    """Odd names, odd texts and numbers beyond all bounds: `main` would pass an exception on to this test."""
     switches, arguments = [], []
     for part in COMMANDS[name].params:
         word = data.draw(odd)
