@@ -1,5 +1,6 @@
 """The record and its files: what is written is what is read, and what is bad is named."""
 
+import errno
 import gzip
 import json
 import os
@@ -25,7 +26,7 @@ dialogues = st.builds(
     id=st.text(max_size=5),
     context=st.lists(texts, min_size=1, max_size=3).map(tuple),
     positives=several,
-    negatives=st.dictionaries(st.text(max_size=5), several, max_size=3),
+    negatives=st.dictionaries(st.text(max_size=5).filter(str.isprintable), several, max_size=3),
     persona=several,
 )
 
@@ -142,6 +143,15 @@ def test_a_written_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> N
         (b'{"id":"a","context":["x"],"positives":[""]}', "positives[0] is blank"),
         (LINE[:-1] + b',"negatives":{"human":["z",""]}}', "human[1] is blank"),
         (b'{"id":"a","context":["x\xff"],"positives":["y"]}', "a byte that is not UTF-8"),
+        (
+            LINE[:-1] + b',"negatives":{"hu\\nman":["z"]}}',
+            "the name 'hu\\nman' among the negatives; expected printable",
+        ),
+        (LINE[:-1] + b',"negatives":{"\\u001b[31m":[]}}', "the name '\\x1b[31m' among the negatives"),
+        (LINE[:-1] + b',"negatives":' + b'{"a":' * 100_000, "expected `array`, got `object`"),
+        (b"[" * 100_000, "expected `object`, got `array`"),
+        (LINE[:-1] + b',"x":' + b"[" * 100_000, "unknown field `x`"),
+        (b'{"id":"a","context":["\\ud800"],"positives":["y"]}', "surrogate"),
     ],
 )
 def test_a_bad_line_names_file_line_and_fault_or_is_handed_over(tmp_path: Path, line: bytes, says: str) -> None:
@@ -174,6 +184,31 @@ def test_a_bad_row_of_a_parquet_file_names_its_row_or_is_handed_over(tmp_path: P
     assert bad == [(2, "b"), (3, "c")]
 
 
+def test_a_text_of_a_parquet_file_that_is_not_utf_8_is_a_bad_row_of_its_own(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    texts = pa.array([b"a", b"\xff", b"c"]).view(pa.string())
+    rows = {"id": texts, "context": [["x"]] * 3, "positives": [["y"]] * 3}
+    pq.write_table(pa.table(rows), tmp_path / "file.parquet")
+    bad: list[DataError] = []
+    assert [found.id for found in read(tmp_path / "file.parquet", lambda error, _: bad.append(error))] == ["a", "c"]
+    assert list(map(str, bad)) == [f"{tmp_path / 'file.parquet'}, line 2: a byte that is not UTF-8"]
+
+
+def test_a_full_disk_while_bad_rows_are_set_aside_is_not_a_fault_of_the_file(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "out.bad")
+
+    pq.write_table(pa.table({"id": ["a"], "context": [[""]], "positives": [["y"]]}), tmp_path / "file.parquet")
+    with pytest.raises(OSError) as caught:
+        list(read(tmp_path / "file.parquet", full))
+    assert caught.value.filename == "out.bad"
+
+
 def test_a_parquet_file_without_a_column_says_which(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -204,7 +239,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, contents
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="Is a directory"):
+    with pytest.raises(DataError, match="it is a folder"):
         list(read(tmp_path))
 
 

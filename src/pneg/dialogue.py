@@ -1,30 +1,53 @@
 """The record that flows through everything, and its files: JSON lines (plain or gzip) and Parquet."""
 
 import gzip
-import os
-import tempfile
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import msgspec
 
 from pneg.errors import DataError, needs
+from pneg.files import check_output as check_path
+from pneg.files import opened, replacing
 
 OnBad = Callable[[DataError, bytes], None]
 """What to do with a bad line: gets the error and the line as it stands."""
 
-AnyPath = Path | zipfile.Path
-"""A file, or a member of a zip."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file inside a zip.
+
+    Attributes:
+        archive: the zip.
+        name: of the file in it.
+    """
+
+    archive: Path
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.archive}/{self.name}"
+
+
+AnyPath = Path | Member
+"""A file, or one in a zip."""
 
 Reader = Callable[[Path, OnBad | None], Iterator["Dialogue"]]
 """What reads a file of one form; `read` is one, each corpus has one."""
 
+ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
 PARQUET_ROWS = 4096
+PARQUET, GZIP, ZIP = b"PAR1", b"\x1f\x8b", b"PK\x03\x04"
+"""What files of these forms begin with; a pipe has no ending to go by."""
 BOM = b"\xef\xbb\xbf"
 
 
@@ -41,11 +64,11 @@ class Dialogue:
         id: unique in its corpus.
         context: turns, oldest first; at least one, none blank.
         positives: responses that fit.
-        negatives: responses that do not, by source name.
+        negatives: responses that do not, by source name; a name has printable characters only.
         persona: sentences about the one who responds.
 
     Raises:
-        DataError: when the context is empty or a text is blank.
+        DataError: when the context is empty, a text is blank, or a name cannot be printed.
     """
 
     id: str
@@ -59,6 +82,11 @@ class Dialogue:
             raise DataError(f"the context is the string {self.context!r}", "expected a tuple of turns")
         if not self.context:
             raise DataError("the context is empty", "expected at least one turn")
+        for source in self.negatives:
+            if not source.isprintable():
+                raise DataError(
+                    f"the name {source!r} among the negatives", "expected printable characters, such as human"
+                )
         parts = (("context", self.context), ("positives", self.positives), ("persona", self.persona))
         for name, texts in (*parts, *self.negatives.items()):
             for place, text in enumerate(texts):
@@ -80,16 +108,32 @@ _decode = msgspec.json.Decoder(_Line).decode
 _encode = msgspec.json.Encoder().encode
 
 
+def decoded(decode: Callable[[bytes], T], line: bytes, expected: str) -> T:
+    """What a decoder makes of a line's JSON.
+
+    Args:
+        decode: of `msgspec`.
+        line: the JSON.
+        expected: what was expected, in a message's words.
+
+    Raises:
+        DataError: when it is no JSON, or not that of what the decoder makes.
+    """
+    try:
+        return decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DataError(_explained(error), expected) from error
+    except RecursionError as error:
+        raise DataError("lists or objects inside each other, deeper than can be read", expected) from error
+
+
 def parse(line: bytes) -> Dialogue:
     """A dialogue from its JSON.
 
     Raises:
         DataError: when it is no JSON, or not a dialogue's.
     """
-    try:
-        found = _decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(_explained(error), "expected a JSON object with id, context, positives") from error
+    found = decoded(_decode, line, "expected a JSON object with id, context, positives")
     return Dialogue(found.id, found.context, found.positives, found.negatives, found.persona)
 
 
@@ -116,16 +160,28 @@ def read(path: str | Path, on_bad: OnBad | None = None) -> Iterator[Dialogue]:
     """Read dialogues lazily, in the file's order.
 
     Args:
-        path: `.jsonl`, `.jsonl.gz` or `.parquet`.
+        path: JSON lines, plain or gzip, or Parquet. A pipe can be read as often as a file: what has come of it is
+            kept as long as the process runs.
         on_bad: called for each bad line, which is then left out; without it a bad line raises.
 
     Raises:
         DataError: naming the file and the line.
     """
     path = Path(path)
-    if path.suffix == ".parquet":
+    if is_parquet(path):
         return _read_parquet(path, on_bad)
     return read_lines(path, lambda line, _: parse(line), on_bad)
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file is Parquet: by its ending, or by its first bytes where the ending says nothing.
+
+    Raises:
+        DataError: when the file has to be looked into and cannot be opened.
+    """
+    if path.name.endswith(ENDINGS):
+        return path.suffix == ".parquet"
+    return beginning(path, len(PARQUET)) == PARQUET
 
 
 def read_lines(
@@ -159,27 +215,44 @@ def lines(path: AnyPath) -> Iterator[tuple[int, bytes]]:
     Raises:
         DataError: when the file is not there, cannot be read, or its compression is broken.
     """
-    with _opened(path) as stream:
-        try:
+    try:
+        with _unpacked(path) as stream:
             for number, raw in enumerate(stream, start=1):
                 line = raw.removeprefix(BOM) if number == 1 else raw
                 if line and not line.isspace():
                     yield number, line.rstrip(b"\r\n")
-        except (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile) as error:
-            raise DataError(f"the compressed data is broken: {error}", file=path) from error
+    except (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile) as error:
+        raise DataError(f"the compressed data is broken: {error}", file=path) from error
+    except (struct.error, NotImplementedError, ValueError) as error:  # a zip's own numbers lead astray
+        raise DataError(f"the zip is broken: {error}", file=path) from error
+    except OSError as error:
+        raise DataError(f"it cannot be read any further: {error.strerror or error}", file=path) from error
 
 
 @contextmanager
-def _opened(path: AnyPath) -> Iterator[IO[bytes]]:
-    try:
-        raw: Any = path.open("rb")
-        stream: Any = gzip.open(raw) if path.suffix == ".gz" else raw
-    except FileNotFoundError as error:
-        raise DataError("there is no such file", "check the path", file=path) from error
-    except (IsADirectoryError, PermissionError) as error:
-        raise DataError(f"it cannot be read: {error.strerror}", file=path) from error
-    with raw, stream:
-        yield stream
+def _unpacked(path: AnyPath) -> Iterator[IO[bytes]]:
+    if isinstance(path, Member):
+        with opened(path.archive) as stream, zipfile.ZipFile(stream) as archive, archive.open(path.name) as member:
+            yield member
+        return
+    with opened(path) as stream:
+        packed = path.suffix == ".gz" or stream.read(len(GZIP)) == GZIP
+        stream.seek(0)
+        if not packed:
+            yield stream
+            return
+        with gzip.GzipFile(fileobj=stream) as unpacked:
+            yield unpacked  # type: ignore[misc]
+
+
+def beginning(path: Path, count: int) -> bytes:
+    """The first bytes of a file, by which its form is known.
+
+    Raises:
+        DataError: when the file is not there or cannot be opened.
+    """
+    with opened(path) as stream:
+        return stream.read(count)
 
 
 def write(path: str | Path, dialogues: Iterable[Dialogue]) -> int:
@@ -203,30 +276,9 @@ def check_output(path: Path) -> None:
     """Refuse an output file that cannot be written, before any work is done.
 
     Raises:
-        DataError: when its ending is unknown or its folder is not there.
+        DataError: when its ending is unknown, its folder is not there, or it is a folder.
     """
-    if not path.name.endswith((".jsonl", ".jsonl.gz", ".parquet")):
-        raise DataError(f"{path.name} has an unknown ending", "expected .jsonl, .jsonl.gz or .parquet", file=path)
-    if not path.absolute().parent.is_dir():
-        raise DataError(f"there is no folder {path.parent}", "make it first", file=path)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A stream whose bytes become the file `path` when the block ends well, and vanish when it does not."""
-    handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    check_path(path, ENDINGS)
 
 
 def _write_lines(stream: Any, dialogues: Iterable[Dialogue]) -> int:
@@ -271,28 +323,43 @@ def _write_parquet(stream: IO[bytes], dialogues: Iterable[Dialogue]) -> int:
 
 
 def _read_parquet(path: Path, on_bad: OnBad | None) -> Iterator[Dialogue]:
+    for row, values in enumerate(_rows(path), start=1):
+        try:
+            if isinstance(values, UnicodeDecodeError):
+                raise DataError("a byte that is not UTF-8")
+            values["negatives"] = dict(values.get("negatives") or ())
+            values["persona"] = values.get("persona") or ()
+            found = msgspec.convert(values, _Line)
+            dialogue = Dialogue(found.id, found.context, found.positives, found.negatives, found.persona)
+        except (msgspec.ValidationError, TypeError, ValueError, DataError) as error:
+            located = DataError(_explained(error), file=path, line=row)
+            _refuse(located, msgspec.json.encode(values, enc_hook=repr), on_bad)
+        else:
+            yield dialogue
+
+
+def _rows(path: Path) -> Iterator[Any]:
+    """The rows of a Parquet file as Python's objects, or why one cannot be."""
     with needs("parquet"):
         import pyarrow as pa
         import pyarrow.parquet as pq
-    with _opened(path) as stream:
+    with opened(path) as stream:
         try:
             table = pq.ParquetFile(stream)
             missing = {"id", "context", "positives"} - set(table.schema_arrow.names)
             if missing:
                 raise DataError(f"the columns {', '.join(sorted(missing))} are missing", file=path)
-            row = 0
             for batch in table.iter_batches(PARQUET_ROWS):
-                for values in batch.to_pylist():
-                    row += 1
-                    try:
-                        values["negatives"] = dict(values.get("negatives") or ())
-                        values["persona"] = values.get("persona") or ()
-                        found = msgspec.convert(values, _Line)
-                        dialogue = Dialogue(found.id, found.context, found.positives, found.negatives, found.persona)
-                    except (msgspec.ValidationError, TypeError, ValueError, DataError) as error:
-                        located = DataError(_explained(error), file=path, line=row)
-                        _refuse(located, msgspec.json.encode(values), on_bad)
-                    else:
-                        yield dialogue
-        except (pa.ArrowException, OSError) as error:
+                yield from _decoded_rows(batch)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise DataError(f"it is no whole Parquet file: {error}", file=path) from error
+
+
+def _decoded_rows(batch: Any) -> list[Any]:
+    try:
+        rows: list[Any] = batch.to_pylist()
+    except UnicodeDecodeError as error:
+        if batch.num_rows == 1:
+            return [error]
+        rows = [row for place in range(batch.num_rows) for row in _decoded_rows(batch.slice(place, 1))]
+    return rows

@@ -100,7 +100,7 @@ def test_a_job_that_was_stopped_goes_on_and_gives_the_same(
         ("half-bad.jsonl", (), 2, "half-bad.jsonl, line 2: "),
         ("good.jsonl", ("--corpus", "nowhere.jsonl"), 2, "nowhere.jsonl: there is no such file"),
         ("good.jsonl", ("--model", "./nowhere"), 1, "there is no folder ./nowhere"),
-        ("good.jsonl", ("-o", "good.jsonl"), 2, "it is there already"),
+        ("good.jsonl", ("-o", "good.jsonl"), 2, "IN and --out are the same file"),
         ("good.jsonl", ("--fit-examples", "1"), 2, "1 examples to fit a model to; expected two at least"),
         ("alone.jsonl", (), 2, "the corpus has no other context to write to"),
     ],

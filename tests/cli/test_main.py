@@ -1,5 +1,8 @@
 """What all commands share: exit statuses, messages without a traceback, missing extras, a full disk."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -70,6 +73,27 @@ def test_a_bad_file_exits_with_2_and_one_line_that_names_the_place(process: Run,
     assert ran.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["rank", "selector", "--context", "Hi.", "--candidate", b"\xff"],
+        ["rank", "selector", "--context", b"caf\xe9", "--candidate", "Hi.", "--persona", "x"],
+        ["show", b"\xff.jsonl"],
+        ["negatives", "random", "starter:test", "-o", b"\xff.jsonl"],
+        ["negatives", b"\xff"],
+        ["evaluate", "selector", "starter:test", "--sets", b"human,\xff"],
+    ],
+    ids=ascii,
+)
+def test_a_word_that_is_no_text_is_refused_in_one_line(words: list[str | bytes]) -> None:
+    command = [sys.executable, "-m", "pneg", *words]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    [bad] = [word for word in words if isinstance(word, bytes)]
+    shown = ascii(os.fsdecode(bad))
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == f"pneg: the word {shown} on the command line is no UTF-8 text; rename it, or encode it\n"
+
+
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, click.Abort])
 def test_a_stopped_command_exits_with_130(pneg: Run, monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
     def stop(*_: object) -> None:
@@ -113,8 +137,7 @@ def test_a_full_disk_says_so_and_what_to_do(process: Run) -> None:
 def test_a_file_that_may_not_be_written_is_named(pneg: Run, tmp_path: Path) -> None:
     (tmp_path / "taken.jsonl").mkdir()
     ran = pneg("negatives", "human", "starter:test", "--limit", "2", "-o", "taken.jsonl")
-    assert ran.status == 1
-    assert "Is a directory" in ran.says
+    assert (ran.status, ran.says) == (2, "pneg: taken.jsonl: it is a folder; name a file")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["taken.jsonl"]
 
 

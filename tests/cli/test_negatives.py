@@ -31,10 +31,12 @@ def test_the_command_writes_what_the_source_gives(pneg: Run, tmp_path: Path, nam
     assert found["counts"] == source.counts
 
 
-@pytest.mark.parametrize("command", [("negatives", "random"), ("train",)])
-def test_a_seed_below_zero_is_refused(pneg: Run, command: tuple[str, ...]) -> None:
-    ran = pneg(*command, "starter:test", "-o", "out.jsonl", "--seed", -1)
-    assert ran.status == 2 and "-1 is not in the range x>=0" in ran.err
+@pytest.mark.parametrize("seed", [-1, 2**63, 2**64, 10**30])
+@pytest.mark.parametrize("command", [("negatives", "random"), ("negatives", "prompted"), ("train",)], ids=" ".join)
+def test_a_seed_below_zero_or_beyond_64_bits_is_refused(pneg: Run, command: tuple[str, ...], seed: int) -> None:
+    ran = pneg(*command, "starter:test", "-o", "out.jsonl", "--seed", seed)
+    assert ran.status == 2
+    assert ran.err.endswith(f"'--seed': {seed} is not in the range 0<=x<=9223372036854775807.\n")
     assert not Path("out.jsonl").exists()
 
 
@@ -64,8 +66,8 @@ def read_starter():
 def test_sources_are_added_in_turn_in_any_form(pneg: Run, good: Path) -> None:
     assert pneg("negatives", "random", good, "-o", "one.parquet", "--count", 1).status == 0
     assert pneg("negatives", "context", "one.parquet", "-o", "two.jsonl.gz", "--count", 1).status == 0
-    assert pneg("negatives", "random", "two.jsonl.gz", "-o", "two.jsonl.gz", "--count", 2).status == 0
-    [first, second] = read("two.jsonl.gz")
+    assert pneg("negatives", "random", "two.jsonl.gz", "-o", "three.jsonl.gz", "--count", 2).status == 0
+    [first, second] = read("three.jsonl.gz")
     assert list(first.negatives) == ["human", "random", "context"]
     assert first.negatives["human"] == DIALOGUES[0].negatives["human"]
     assert (first.negatives["random"], set(second.negatives["random"])) == (("Four.",), {"All well?", "Fine."})
@@ -98,7 +100,7 @@ def test_bad_lines_of_the_corpus_are_told_and_set_aside_too(pneg: Run, good: Pat
     assert ran.status == 0
     assert f"pneg: set aside: {half_bad}, line 2: " in ran.err
     assert Path("out.jsonl.corpus.bad").read_bytes() == b"{broken\n"
-    ran = pneg("negatives", name, good, "-o", "out.jsonl", "--corpus", half_bad)
+    ran = pneg("negatives", name, good, "-o", "other.jsonl", "--corpus", half_bad)
     assert ran.status == 2
     assert ran.says.startswith(f"pneg: {half_bad}, line 2: ")
 
@@ -108,7 +110,7 @@ def test_a_corpus_is_drawn_from_as_a_whole_and_without_one_no_more_of_the_input_
     assert pneg("negatives", "random", "starter:test", "-o", "out.jsonl", "--limit", 2).status == 0
     assert {text for found in read("out.jsonl") for text in found.negatives["random"]} <= first
     words = ("--limit", 2, "--corpus", "starter:test")
-    assert pneg("negatives", "random", "starter:test", "-o", "out.jsonl", *words).status == 0
+    assert pneg("negatives", "random", "starter:test", "-o", "out.jsonl", "--force", *words).status == 0
     assert not {text for found in read("out.jsonl") for text in found.negatives["random"]} <= first
 
 
@@ -162,9 +164,10 @@ def test_bad_words_and_bad_input_are_refused_by_prompted(
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_an_output_that_is_there_already_is_not_replaced_by_prompted(pneg: Run, good: Path) -> None:
+@pytest.mark.parametrize("name", [*SOURCES, "bm25", "semi-hard", "mask-and-fill", "key-sem", "all", "prompted"])
+def test_an_output_that_is_there_already_is_not_replaced(pneg: Run, good: Path, name: str) -> None:
     before = good.read_bytes()
-    ran = pneg("negatives", "prompted", "starter:test", "-o", good)
+    ran = pneg("negatives", name, "starter:test", "-o", good)
     assert ran.status == 2
     assert ran.says == (f"pneg: {good}: it is there already; choose another output, or add --force to replace it")
     assert good.read_bytes() == before

@@ -33,12 +33,14 @@ def test_bm25_writes_what_the_source_gives_and_keeps_its_index(pneg: Run, tmp_pa
     source = BM25(starter())
     expected = list(add(source, starter(), 3))
     for _ in range(2):
-        ran = pneg("negatives", "bm25", "starter:test", "-o", "o.jsonl", *LIMITED, "--index", "index", "--json")
+        ran = pneg(
+            "negatives", "bm25", "starter:test", "-o", "o.jsonl", "--force", *LIMITED, "--index", "index", "--json"
+        )
         assert ran.status == 0, ran.err
         assert list(read("o.jsonl")) == expected
         assert json.loads(ran.out)["counts"] == source.counts
     assert (tmp_path / "index").is_dir()
-    ran = pneg("negatives", "bm25", "starter:test", "-o", "o.jsonl", "--limit", 7, "--index", "index")
+    ran = pneg("negatives", "bm25", "starter:test", "-o", "p.jsonl", "--limit", 7, "--index", "index")
     assert ran.status == 2
     assert "index: it holds the index of other responses" in ran.says
 
@@ -46,7 +48,7 @@ def test_bm25_writes_what_the_source_gives_and_keeps_its_index(pneg: Run, tmp_pa
 def test_another_corpus_may_be_searched(pneg: Run, good: Path, encoder: Path) -> None:
     pool = {text for dialogue in corpora.read("starter:test") for text in dialogue.positives}
     for name in ("bm25", "semi-hard"):
-        ran = pneg("negatives", name, good, "-o", "out.jsonl", "--corpus", "starter:test")
+        ran = pneg("negatives", name, good, "-o", "out.jsonl", "--force", "--corpus", "starter:test")
         assert ran.status == 0, ran.err
         assert {text for dialogue in read("out.jsonl") for text in dialogue.negatives[name]} <= pool
 

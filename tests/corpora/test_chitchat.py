@@ -59,6 +59,26 @@ def test_a_window_depends_on_its_own_conversation_alone(tmp_path: Path) -> None:
         assert list(corpora.read(alone)) == [found]
 
 
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ('{"messages": [[{"text": 5}]]}', "the conversation 'b': expected `str`, got `int`"),
+        ('{"messages": ' + "[" * 100_000 + "]" * 100_000 + "}", "inside each other, deeper than can be read"),
+    ],
+)
+def test_a_bad_conversation_is_named_or_handed_over(tmp_path: Path, bad: str, says: str) -> None:
+    file = written(tmp_path / "dataset.json", {"a": [["one two three"]] * 9})
+    file.write_text(file.read_text()[:-1] + f', "b": {bad}' + "}")
+    with pytest.raises(DataError) as caught:
+        list(corpora.read(file))
+    assert str(caught.value).startswith(f"{file}: ")
+    assert says in str(caught.value)
+    if "deeper" not in says:  # JSON as deep as that cannot be cut into conversations
+        handed: list[bytes] = []
+        assert [found.id for found in corpora.read(file, lambda _, line: handed.append(line))] == ["chitchat-a"]
+        assert handed == [bad.encode()]
+
+
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
     file = written(tmp_path / "dataset.json", {"a": [["x"]]})
     file.write_text(file.read_text()[:-5])

@@ -1,5 +1,6 @@
 """DailyDialog as text and in its zip files."""
 
+import io
 import zipfile
 from pathlib import Path
 
@@ -36,6 +37,46 @@ def test_a_zip_of_something_else_says_what_is_missing(tmp_path: Path) -> None:
         archive.writestr("cat.jpg", "meow")
     with pytest.raises(DataError, match=r"photos\.zip: no dialogues_\*\.txt inside"):
         list(corpora.read(tmp_path / "photos.zip"))
+
+
+def zipped(method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", method) as archive:
+        archive.writestr("dialogues_test.txt", TEXT * 100)
+    return made.getvalue()
+
+
+def encrypted() -> bytes:
+    text = bytearray(zipped())
+    text[text.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(text)
+
+
+def broken_inside() -> bytes:
+    text = bytearray(zipped())
+    text[60:70] = b"\xff" * 10
+    return bytes(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (encrypted(), "dialogues_test.txt in it is encrypted; unpack it and give the text"),
+        (zipped(zipfile.ZIP_LZMA), "dialogues_test.txt in it is packed by the method 14, which is not read; unpack"),
+        (zipped(zipfile.ZIP_BZIP2), "dialogues_test.txt in it is packed by the method 12, which is not read; unpack"),
+        (zipped()[:-30], "the zip is broken: File is not a zip file"),
+        (zipped()[:20], "the zip is broken: File is not a zip file"),
+        (zipped()[:30] + zipped()[31:], "it cannot be read any further: Invalid argument"),
+        (broken_inside(), "the compressed data is broken"),
+    ],
+    ids=["encrypted", "lzma", "bzip2", "cut", "hardly begun", "a byte short", "broken inside"],
+)
+def test_a_zip_that_cannot_be_read_says_why(tmp_path: Path, text: bytes, says: str) -> None:
+    (tmp_path / "test.zip").write_bytes(text)
+    with pytest.raises(DataError) as caught:
+        list(corpora.read(tmp_path / "test.zip"))
+    assert str(caught.value).startswith(f"{tmp_path / 'test.zip'}")
+    assert says in str(caught.value)
 
 
 @pytest.mark.parametrize("line", [b"Alone . __eou__", b" __eou__ ", b"caf\xe9 __eou__ oui __eou__"])

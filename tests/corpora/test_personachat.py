@@ -66,6 +66,14 @@ def test_json_lines_keep_their_ids_and_the_persona_of_the_one_who_answers(tmp_pa
     [
         ("a.txt", b"1 hi\thello", b"2 no tab here", 0),
         ("a.txt", b"1 hi\thello", b"no number", 0),
+        ("a.txt", b"1 your persona: i surf.", b"2 your persona:  ", 0),
+        (
+            "a.jsonl",
+            b'{"id": "a", "persona": [], "dialogue": ["x", "y"]}',
+            b'{"id": "b", "persona": [" "], "dialogue": ["x", "y"]}',
+            1,
+        ),
+        ("a.jsonl", b'{"id": "a", "persona": [], "dialogue": ["x", "y"]}', b'{"id": "b", "x": ' + b"[" * 100_000, 1),
         ("a.txt", b"1 hi\thello", b"2 caf\xe9\tnon", 0),
         ("a.jsonl", b'{"id": "a", "persona": [], "dialogue": ["x", "y"]}', b'{"id": "b", "persona": []}', 1),
         (

@@ -240,7 +240,11 @@ def test_a_training_that_was_stopped_before_its_first_step_says_so(
 def test_wrong_words_get_one_clear_line(
     selector: Path, tmp_path: Path, words: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    places = {"SELECTOR": str(selector), "NEW": str(tmp_path / "new"), "NEW/out.jsonl": str(tmp_path / "new" / "out")}
+    places = {
+        "SELECTOR": str(selector),
+        "NEW": str(tmp_path / "new"),
+        "NEW/out.jsonl": str(tmp_path / "new" / "out.jsonl"),
+    }
     assert main([places.get(word, word) for word in words]) == status
     said = capsys.readouterr()
     assert message in said.err
@@ -284,6 +288,8 @@ def test_an_export_in_float32_rounds_nothing_and_measures_no_sets_unless_asked(
     alone = tmp_path / "alone.jsonl"
     alone.write_text('{"id": "1", "context": ["a"], "positives": ["b"]}\n')
     assert main([*words, "--ranges", str(alone)]) == 2
+    assert "it is there already; choose another output, or add --force to replace it" in capsys.readouterr().err
+    assert main([*words, "--ranges", str(alone), "--force"]) == 2
     assert f"{alone}: no dialogue has two candidates; 8-bit ranges are taken from them" in capsys.readouterr().err
     assert ranking.settings(tmp_path / "out")["export"]["precision"] == "float32"  # the one before is left
 
@@ -336,6 +342,29 @@ def test_a_file_of_questions_is_answered_in_order(
     assert not (tmp_path / "none.jsonl").exists()
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (
+            '{"context": ["a"], "candidates": ["b"], "x": ' + "[" * 100_000,
+            "inside each other, deeper than can be read",
+        ),
+        ('{"context": ["\\ud800"], "candidates": ["b"]}', "surrogate"),
+    ],
+    ids=["deep", "surrogate"],
+)
+def test_a_question_that_cannot_be_read_is_named(
+    exported: Path, tmp_path: Path, line: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text(f"{json.dumps(QUESTIONS[0])}\n{line}\n")
+    assert main(["rank", str(exported), str(asked)]) == 2
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 1
+    assert said.err.startswith(f"pneg: {asked}, line 2: ") and said.err.count("\n") == 1
+    assert says in said.err
+
+
 def test_a_stream_is_answered_as_it_comes_and_up_to_a_bad_line(exported: Path) -> None:
     code = "import sys; from pneg.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "rank", str(exported)]
@@ -357,11 +386,14 @@ def test_a_stream_is_answered_as_it_comes_and_up_to_a_bad_line(exported: Path) -
     ("words", "status", "message"),
     [
         (["export", "nowhere", "-o", "NEW"], 1, "nowhere holds no selector"),
-        (["export", "SELECTOR", "-o", "SELECTOR"], 2, "holds a selector that is no export"),
+        (["export", "SELECTOR", "-o", "SELECTOR"], 2, "SELECTOR and --out are the same file"),
+        (["export", "EXPORTED", "-o", "SELECTOR", "--force"], 2, "holds a selector that is no export"),
         (["export", "EXPORTED", "-o", "NEW"], 1, "holds an exported selector"),
         (["calibrate", "SELECTOR", "starter:test", "--sets", "bm25"], 2, "'bm25'; there are: human, random"),
         (["rank", "SELECTOR", "nowhere.jsonl"], 2, "there is no such file"),
-        (["rank", "SELECTOR", "-o", "NEW"], 2, "--out is for the answers to a file"),
+        (["rank", "SELECTOR", "-o", "NEW.jsonl"], 2, "--out is for the answers to a file"),
+        (["rank", "SELECTOR", "FILE", "-o", "NEW.parquet"], 2, "unknown ending; expected .jsonl or .jsonl.gz"),
+        (["rank", "SELECTOR", "NEW.jsonl", "-o", "NEW.jsonl"], 2, "FILE and --out are the same file"),
     ],
 )
 def test_wrong_words_of_ranking_get_one_clear_line(
@@ -373,7 +405,8 @@ def test_wrong_words_of_ranking_get_one_clear_line(
     message: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    places = {"SELECTOR": str(selector), "EXPORTED": str(exported), "NEW": str(tmp_path / "new")}
+    places = {"SELECTOR": str(selector), "EXPORTED": str(exported)}
+    places |= {f"NEW{ending}": str(tmp_path / f"new{ending}") for ending in ("", ".jsonl", ".parquet")}
     assert main([places.get(word, word) for word in words]) == status
     said = capsys.readouterr()
     assert message in said.err

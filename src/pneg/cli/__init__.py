@@ -9,7 +9,8 @@ from importlib import import_module
 import click
 
 from pneg import __version__ as pneg_version
-from pneg.errors import PnegError
+from pneg import files
+from pneg.errors import DataError, PnegError
 
 COMMANDS = (
     "demo", "fetch", "show", "negatives", "ledger", "train", "evaluate", "calibrate", "export", "rank", "serve",
@@ -42,7 +43,9 @@ def pneg() -> None:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 the job failed, 2 the words or the input are wrong."""
+    words = sys.argv[1:] if words is None else words
     try:
+        _check_words(words)
         pneg.main(words, prog_name="pneg", standalone_mode=False)
     except click.ClickException as error:
         error.show()
@@ -58,7 +61,16 @@ def main(words: Sequence[str] | None = None) -> int:
         remedy = "; make room and run the same command again" if error.errno == errno.ENOSPC else ""
         place = f"{error.filename}: " if error.filename else ""
         return _say(f"{place}{error.strerror or error}{remedy}", 1)
+    finally:
+        files.forget()
     return 0
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse bytes that are no text: no tokenizer, ledger or JSON could hold them, and no report could name them."""
+    for word in words:
+        if "\0" in word or any("\ud800" <= character <= "\udfff" for character in word):
+            raise DataError(f"the word {word!a} on the command line is no UTF-8 text", "rename it, or encode it")
 
 
 def _say(message: str, status: int) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pneg.cli.options import Number
+from pneg.cli.options import Kept, Number
 from pneg.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ OPTIONS = (
     ),
     click.option(
         "--ledger",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=Kept(default=".ledger.sqlite"),
         metavar="FILE",
         help="Where every answer is kept, so that none is asked for twice; several jobs may share it.  "
         "[default: OUT.ledger.sqlite]",

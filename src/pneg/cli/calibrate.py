@@ -7,9 +7,9 @@ import click
 from pneg.cli import options
 
 
-@click.command()
-@click.argument("selector", type=click.Path(path_type=Path))
-@click.argument("file", metavar="DEV")
+@click.command(cls=options.Command)
+@click.argument("selector", type=options.Read(Path))
+@click.argument("file", type=options.Read(sets_aside=True), metavar="DEV")
 @click.option(
     "--sets",
     type=options.Names(),
@@ -32,7 +32,7 @@ def calibrate(
     from pneg.selector import ranking
     from pneg.selector.calibration import calibrate as calibrate_selector
 
-    dev = options.Input(file, limit, options.aside_of(skip_bad, Path(Path(file).name)))
+    dev = options.Input(file, limit, options.aside_here(file) if skip_bad else None)
     loaded = ranking.load(selector)
     found = calibrate_selector(loaded, dev, sets).as_json()
     ranking.write_settings(

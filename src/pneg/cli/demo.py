@@ -9,8 +9,8 @@ from pneg.cli import options
 from pneg.cli.train import Bar
 
 
-@click.command()
-@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True)
+@click.command(cls=options.Command)
+@click.option("-o", "--out", type=options.Kept(folder=True), default=Path("demo"), show_default=True)
 @click.option("--limit", type=click.IntRange(32), default=150, show_default=True, help="Conversations to train on.")
 @options.seed
 @options.as_json

@@ -7,9 +7,9 @@ import click
 from pneg.cli import options
 
 
-@click.command()
-@click.argument("selector", type=click.Path(path_type=Path))
-@click.argument("file", metavar="TEST")
+@click.command(cls=options.Command)
+@click.argument("selector", type=options.Read(Path))
+@click.argument("file", type=options.Read(sets_aside=True), metavar="TEST")
 @click.option(
     "--sets",
     type=options.Names(),
@@ -41,7 +41,7 @@ def evaluate(
     from pneg.selector import ranking
     from pneg.selector.evaluation import evaluate as evaluate_selector
 
-    tests = options.Input(file, limit, options.aside_of(skip_bad, Path(Path(file).name)))
+    tests = options.Input(file, limit, options.aside_here(file) if skip_bad else None)
     scores = evaluate_selector(
         ranking.load(selector),
         tests,

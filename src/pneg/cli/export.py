@@ -9,19 +9,22 @@ from pneg.cli import options
 from pneg.errors import DataError
 
 
-@click.command()
-@click.argument("selector", type=click.Path(path_type=Path))
+@click.command(cls=options.Command)
+@click.argument("selector", type=options.Read(Path))
 @click.option("--int8/--no-int8", default=True, show_default=True, help="Matrix products in 8 bits.")
-@click.option("--test", "test", metavar="FILE", help="Dialogues to measure the accuracy lost on.")
+@click.option(
+    "--test", "test", type=options.Read(), metavar="FILE", help="Dialogues to measure the accuracy lost on."
+)
 @click.option(
     "--ranges",
+    type=options.Read(),
     metavar="FILE",
     default="starter:demonstrations",
     show_default=True,
     help="Dialogues like those to be ranked, for the ranges of the 8-bit numbers; not those of --test.",
 )
 @options.limit
-@options.out
+@options.written("-o", "--out", folder=True, required=True)
 @options.as_json
 def export(
     selector: Path, int8: bool, test: str | None, ranges: str, limit: int | None, out: Path, as_json: bool

@@ -8,9 +8,9 @@ import click
 from pneg.cli import options
 
 
-@click.command()
+@click.command(cls=options.Command)
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--from", "folder", type=click.Path(path_type=Path), help="Take a corpus from this folder.")
+@click.option("--from", "folder", type=options.Read(Path), help="Take a corpus from this folder.")
 @options.as_json
 def fetch(names: tuple[str, ...], folder: Path | None, as_json: bool) -> None:
     """Store corpora and models in the cache.

@@ -7,7 +7,6 @@ import click
 
 from pneg.cli import options
 from pneg.cli.negatives import common_options, negatives, pool_of, reasons
-from pneg.errors import DataError
 
 if TYPE_CHECKING:
     from pneg.lm.finetune import Step
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 def _fitted(command: options.Decorator) -> options.Decorator:
     def decorated(function: Any) -> Any:
         for option in (
-            click.option("--force", is_flag=True, help="Replace OUT if it is there."),
             click.option(
                 "--learning-rate", type=options.Number(0, min_open=True), help="Of the fit; the paper's by default."
             ),
@@ -26,7 +24,10 @@ def _fitted(command: options.Decorator) -> options.Decorator:
             click.option("--fit", is_flag=True, help="Fit the model anew, even if the cache has one fitted like it."),
             options.fitted_model,
             click.option(
-                "--corpus", metavar="FILE", help="Fit to these dialogues, and draw from them, instead of IN."
+                "--corpus",
+                type=options.Read(),
+                metavar="FILE",
+                help="Fit to these dialogues, and draw from them, instead of IN.",
             ),
         ):
             function = option(function)
@@ -125,8 +126,6 @@ def _run(made: "MaskAndFill | KeySem", source: str, common: dict[str, Any], own:
     from pneg.negatives.base import Adding
 
     out: Path = common["out"]
-    if out.exists() and not common["force"]:
-        raise DataError("it is there already", "choose another output, or add --force to replace it", file=out)
     made.writer.fit(again=common["fit"])
     model = made.writer.job.name
     settings = {"source": made.name, "model": model, "count": common["count"], "seed": common["seed"], **own}

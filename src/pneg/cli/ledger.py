@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pneg.cli import options
-from pneg.dialogue import replacing
 from pneg.errors import DataError, needs
+from pneg.files import replacing
 
 if TYPE_CHECKING:
     import sqlite3
@@ -30,9 +30,9 @@ EVERYTHING = "SELECT lower(hex(hash)) AS sha256, * FROM requests JOIN runs ON ru
 ROWS = 4096
 
 
-@click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--export", type=click.Path(path_type=Path), metavar="FILE", help="Write all rows to a .parquet file.")
+@click.command(cls=options.Command)
+@click.argument("file", type=options.Read(Path))
+@options.written("--export", endings=(".parquet",), help="Write all rows to a .parquet file.")
 @options.as_json
 def ledger(file: Path, export: Path | None, as_json: bool) -> None:
     """What the runs in a ledger asked for, got, and paid.
@@ -43,8 +43,6 @@ def ledger(file: Path, export: Path | None, as_json: bool) -> None:
 
     if not file.is_file():
         raise DataError("there is no such file", "check the path", file=file)
-    if export is not None and export.suffix != ".parquet":
-        raise DataError(f"{export.name} has an unknown ending", "expected .parquet", file=export)
     with explained(file), closing(opened(file)) as connection:
         runs = [_run(row) for row in _named(connection, RUNS)]
         faults: Counter[str] = Counter()

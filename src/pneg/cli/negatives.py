@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from pneg.cli import options
-from pneg.dialogue import Dialogue, check_output, write
+from pneg.dialogue import Dialogue, write
 from pneg.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ ELSEWHERE = ("prompted", "generated")
 
 class _Sources(click.Group):
     """Loads the sources that are written in a file of their own when a source is named or all are listed."""
+
+    command_class = options.Command
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         for name in ELSEWHERE:
@@ -45,21 +47,6 @@ def negatives() -> None:
     """
 
 
-def _checked(_: click.Context, __: click.Parameter, path: Path) -> Path:
-    check_output(path)
-    return path
-
-
-out = click.option(
-    "-o",
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    callback=_checked,
-    help="Where the result is written.",
-)
-
-
 def common_options(command: options.Decorator) -> options.Decorator:
     """IN and the options that every source has."""
 
@@ -70,16 +57,16 @@ def common_options(command: options.Decorator) -> options.Decorator:
             options.limit,
             options.seed,
             options.count,
-            out,
+            options.out,
         ):
             function = option(function)
-        return command(click.argument("source", metavar="IN")(function))
+        return command(click.argument("source", type=options.Read(), metavar="IN")(function))
 
     return decorated
 
 
 @common_options(negatives.command())
-@click.option("--corpus", metavar="FILE", help="Draw from these dialogues instead of IN.")
+@options.corpus("Draw from these dialogues instead of IN.")
 def random(source: str, corpus: str | None, **common: Any) -> None:
     """Positives of other contexts, drawn uniformly."""
     from pneg.negatives import Random
@@ -88,7 +75,9 @@ def random(source: str, corpus: str | None, **common: Any) -> None:
 
 
 @common_options(negatives.command())
-@click.option("--corpus", metavar="FILE", help="Draw the random ones from these dialogues instead of IN.")
+@click.option(
+    "--corpus", type=options.Read(), metavar="FILE", help="Draw the random ones from these dialogues instead of IN."
+)
 def context(source: str, corpus: str | None, **common: Any) -> None:
     """A turn of the context itself, and random responses behind it."""
     from pneg.negatives import Context
@@ -113,9 +102,9 @@ def human(source: str, **common: Any) -> None:
 
 
 @common_options(negatives.command())
-@click.option("--corpus", metavar="FILE", help="Retrieve from these dialogues instead of IN.")
+@options.corpus("Retrieve from these dialogues instead of IN.")
 @click.option(
-    "--index", type=click.Path(path_type=Path), metavar="DIR", help="Keep the index there, and map it into memory."
+    "--index", type=options.Kept(folder=True), metavar="DIR", help="Keep the index there, and map it into memory."
 )
 def bm25(source: str, corpus: str | None, index: Path | None, **common: Any) -> None:
     """Responses that share most words with the context, as BM25 ranks them."""
@@ -125,7 +114,7 @@ def bm25(source: str, corpus: str | None, index: Path | None, **common: Any) -> 
 
 
 @common_options(negatives.command("semi-hard"))
-@click.option("--corpus", metavar="FILE", help="Search these dialogues instead of IN.")
+@options.corpus("Search these dialogues instead of IN.")
 @click.option("--encoder", default="minilm-l6", show_default=True, metavar="NAME", help="Name or folder.")
 @click.option(
     "--margin",
@@ -167,20 +156,20 @@ def semi_hard(
 
 
 @common_options(negatives.command("all"))
-@click.option("--corpus", metavar="FILE", help="Draw and retrieve from these dialogues instead of IN.")
+@click.option(
+    "--corpus", type=options.Read(), metavar="FILE", help="Draw and retrieve from these dialogues instead of IN."
+)
 @click.option(
     "--only", type=options.Names(), metavar="SOURCE[,SOURCE]", help="These sources.  [default: all that IN allows]"
 )
 @click.option("--without", type=options.Names(), metavar="SOURCE[,SOURCE]", help="Leave these out.")
 @options.fitted_model
 @options.fit_examples
-@click.option("--force", is_flag=True, help="Replace OUT if it is there.")
 def every(
     source: str,
     corpus: str | None,
     only: tuple[str, ...] | None,
     without: tuple[str, ...] | None,
-    force: bool,
     **common: Any,
 ) -> None:
     """Every source that IN allows, each in a pass of its own.
@@ -195,8 +184,6 @@ def every(
     from pneg.negatives.catalogue import CATALOGUE, allowed
 
     out: Path = common["out"]
-    if out.exists() and not force:
-        raise DataError("it is there already", "choose another output, or add --force to replace it", file=out)
     left_out = _known("--without", without)
     names = [
         name for name in _known("--only", only) or allowed(pool_of(None, source, common)) if name not in left_out
@@ -255,9 +242,7 @@ def pool_of(corpus: str | None, source: str, common: dict[str, Any]) -> Iterator
 
     if corpus:
         out: Path = common["out"]
-        return iter(
-            options.Input(corpus, None, options.aside_of(common["skip_bad"], out.with_name(f"{out.name}.corpus")))
-        )
+        return iter(options.Input(corpus, None, options.aside_of(common["skip_bad"], options.beside(out, ".corpus"))))
     on_bad = (lambda error, line: None) if common["skip_bad"] else None
     return islice(corpora.read(source, on_bad), common["limit"])
 

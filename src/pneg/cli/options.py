@@ -1,4 +1,4 @@
-"""What several commands share: options of the same name, reading with bad lines set aside, bars, output."""
+"""What several commands share: options of the same name, paths, reading with bad lines set aside, bars, output."""
 
 import json
 import math
@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
-from pneg.dialogue import Dialogue
+from pneg import files
+from pneg.dialogue import ENDINGS, Dialogue
 from pneg.errors import DataError
 
 T = TypeVar("T")
@@ -45,8 +46,12 @@ class Names(click.ParamType):  # type: ignore[type-arg]
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random.")
-limit = click.option("--limit", type=click.IntRange(1), help="Take only the first dialogues.")
+LARGEST = (1 << 63) - 1
+"""What torch, SQLite and a place in a list can hold."""
+seed = click.option(
+    "--seed", type=click.IntRange(0, LARGEST), default=0, show_default=True, help="Seed for every random choice."
+)
+limit = click.option("--limit", type=click.IntRange(1, LARGEST), help="Take only the first dialogues.")
 count = click.option("--count", type=click.IntRange(1), default=5, show_default=True, help="Negatives a dialogue.")
 fitted_model = click.option(
     "--model",
@@ -81,7 +86,136 @@ def precision(*choices: str) -> Decorator:
 
 
 skip_bad = click.option("--skip-bad", is_flag=True, help="Write bad lines aside and go on.")
-out = click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Where the result is written.")
+
+
+class Read(click.Path):
+    """The type of a path that a command only reads: a file, a folder, or the name of a corpus.
+
+    Args:
+        path_type: of the value.
+        sets_aside: whether `--skip-bad` sets its bad lines aside in the working folder, as there is no output.
+    """
+
+    def __init__(self, path_type: type = str, *, sets_aside: bool = False) -> None:
+        super().__init__(readable=False, path_type=path_type)  # opening it gives the better message
+        self.sets_aside = sets_aside
+
+
+class Written(click.Path):
+    """The type of an output that replaces what is there.
+
+    Args:
+        endings: what its name may end with; nothing means anything.
+        folder: whether it is a folder.
+        beside: what is added to its name for the files and folders that belong to it.
+    """
+
+    def __init__(self, endings: tuple[str, ...] = (), *, folder: bool = False, beside: tuple[str, ...] = ()) -> None:
+        super().__init__(readable=False, path_type=Path)
+        self.endings, self.folder, self.beside = endings, folder, beside
+
+
+class Kept(click.Path):
+    """The type of a file or folder that is added to, or that a stopped job goes on with.
+
+    Args:
+        folder: whether it is a folder.
+        beside: as for an output.
+        default: what is added to OUT's name where the option is not given; nothing means that there is none then.
+    """
+
+    def __init__(self, *, folder: bool = False, beside: tuple[str, ...] = (), default: str = "") -> None:
+        super().__init__(readable=False, path_type=Path)
+        self.folder, self.beside, self.default = folder, beside, default
+
+
+class Command(click.Command):
+    """A command whose paths are claimed before it does anything, as the types of its parameters tell them."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Claim the paths and run the command."""
+        replace = bool(ctx.meta.get(FORCE) or ctx.params.get("dry_run"))
+        files.claim(_paths(ctx), force=replace)
+        return super().invoke(ctx)
+
+
+FORCE = "pneg.force"
+FOLDERS = (".parts",)
+"""Endings of what lies beside an output and is a folder."""
+BESIDE = (".bad", ".corpus.bad", ".unfinished", ".unfinished.lock", ".batches.jsonl", *FOLDERS)
+"""Endings of what may lie beside an output of dialogues: bad lines, and what stopped jobs go on with.
+
+All belong to the output, whatever wrote it. Bad lines are replaced unasked: they are copied from an input, and a job
+that goes on reads its input anew.
+"""
+
+
+def _paths(ctx: click.Context) -> Iterator[files.Named]:
+    """What a command was given for the parameters that are paths, and what belongs to it."""
+    output: Path | None = next(
+        (ctx.params[part.name or ""] for part in ctx.command.params if isinstance(part.type, Written)), None
+    )
+    for parameter in ctx.command.params:
+        kind, label = parameter.type, _label(parameter)
+        if not isinstance(kind, Read | Written | Kept):
+            continue
+        path: Path | None = Path(value) if (value := ctx.params.get(parameter.name or "")) else None
+        if isinstance(kind, Kept) and kind.default and output and path is None:
+            path = beside(output, kind.default)
+        if path is None:
+            continue
+        if isinstance(kind, Read):
+            yield files.Named(label, path, "read")
+            if kind.sets_aside and ctx.params["skip_bad"]:
+                yield files.Named("the file for its bad lines", aside_here(path), "keep")
+        else:
+            use: Literal["write", "keep"] = "write" if isinstance(kind, Written) else "keep"
+            endings = kind.endings if isinstance(kind, Written) else ()
+            yield files.Named(label, path, use, kind.folder, endings)
+            for ending in kind.beside:
+                yield files.Named(
+                    f"{path.name}{ending}, which belongs to {label},", beside(path, ending), "keep", ending in FOLDERS
+                )
+
+
+def _label(parameter: click.Parameter) -> str:
+    return max(parameter.opts, key=len) if isinstance(parameter, click.Option) else parameter.human_readable_name
+
+
+def beside(path: Path, ending: str) -> Path:
+    """The path with something added to its name."""
+    return path.parent / f"{path.name}{ending}"
+
+
+def written(
+    *names: str,
+    endings: tuple[str, ...] = (),
+    folder: bool = False,
+    beside: tuple[str, ...] = (),
+    required: bool = False,
+    help: str = "Where the result is written.",
+) -> Decorator:
+    """An option for an output, and `--force` to replace it."""
+
+    def ordered(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        ctx.meta[FORCE] = value
+
+    kind = Written(endings, folder=folder, beside=beside)
+    replaces = click.option(
+        "--force", is_flag=True, expose_value=False, callback=ordered, help="Replace the output if it is there."
+    )
+    output = click.option(*names, type=kind, required=required, help=help)
+    return lambda command: output(replaces(command))
+
+
+skip_bad = click.option("--skip-bad", is_flag=True, help="Write bad lines aside and go on.")
+out = written("-o", "--out", endings=ENDINGS, beside=BESIDE, required=True)
+"""Where dialogues are written."""
+
+
+def corpus(help: str) -> Decorator:
+    """An option for dialogues that responses are taken from."""
+    return click.option("--corpus", type=Read(), metavar="FILE", help=help)
 
 
 class Input:
@@ -117,9 +251,14 @@ class Input:
         return {"bad_lines": self.bad, "bad_lines_file": str(self.aside)} if self.bad else {}
 
 
-def aside_of(skip: bool, beside: Path) -> Path | None:
+def aside_of(skip: bool, output: Path) -> Path | None:
     """The file that bad lines go to: beside the output, so that input folders stay as they are."""
-    return beside.with_name(beside.name + ".bad") if skip else None
+    return beside(output, ".bad") if skip else None
+
+
+def aside_here(source: str | Path) -> Path:
+    """The file that bad lines go to where there is no output: in the working folder."""
+    return Path(f"{Path(source).name}.bad")
 
 
 def bar(items: Iterable[T], total: int | None, unit: str, said: Callable[[], str] | None = None) -> Iterator[T]:

@@ -15,7 +15,6 @@ from pneg.cli import options
 from pneg.cli.backend import Asked, Backend, backend_options
 from pneg.cli.negatives import common_options, negatives, reasons
 from pneg.dialogue import Dialogue
-from pneg.errors import DataError
 
 if TYPE_CHECKING:
     from pneg.jobs.claim import Job
@@ -35,6 +34,7 @@ SURELY_CACHED = 16
 @common_options(negatives.command())
 @click.option(
     "--examples",
+    type=options.Read(),
     default="starter:demonstrations",
     show_default=True,
     metavar="FILE",
@@ -81,10 +81,7 @@ SURELY_CACHED = 16
 )
 @click.option("--workers", type=click.IntRange(1), help="With ray, at most.  [default: one a processor]")
 @click.option("--dry-run", is_flag=True, help="Say what it would take, and ask for nothing.")
-@click.option("--force", is_flag=True, help="Replace OUT if it is there.")
-def prompted(
-    source: str, engine: str, workers: int | None, dry_run: bool, force: bool, temperature: float, **common: Any
-) -> None:
+def prompted(source: str, engine: str, workers: int | None, dry_run: bool, temperature: float, **common: Any) -> None:
     """Written by a language model that is shown human-written examples: the paper's method.
 
     The model runs on this machine unless --lm says where else; a server's key is read from $OPENAI_API_KEY. A job
@@ -95,8 +92,6 @@ def prompted(
     from pneg.negatives import Prompted
 
     backend, out, method = Backend.taken(common).checked(), common["out"], _method(common)
-    if out.exists() and not (force or dry_run):
-        raise DataError("it is there already", "choose another output, or add --force to replace it", file=out)
     lm = backend.language_model(out)
     settings = {
         **method, **backend.settings, "model": lm.name, "temperature": temperature, "count": common["count"],

@@ -12,8 +12,9 @@ import click
 import msgspec
 
 from pneg.cli import options
-from pneg.dialogue import lines, replacing
+from pneg.dialogue import decoded, lines
 from pneg.errors import DataError
+from pneg.files import replacing
 
 if TYPE_CHECKING:
     from pneg.selector.ranking import Question, Ranked, Scorer
@@ -33,13 +34,16 @@ class _Question(msgspec.Struct):
     persona: tuple[str, ...] = ()
 
 
-@click.command()
-@click.argument("selector", type=click.Path(path_type=Path))
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+_decode = msgspec.json.Decoder(_Question).decode
+
+
+@click.command(cls=options.Command)
+@click.argument("selector", type=options.Read(Path))
+@click.argument("file", required=False, type=options.Read(Path))
 @click.option("--context", multiple=True, metavar="TURN", help="A turn, oldest first; give it once for each.")
 @click.option("--candidate", multiple=True, metavar="TEXT", help="A candidate; give it once for each.")
 @click.option("--persona", multiple=True, metavar="TEXT", help="A sentence about who answers; once for each.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Where the answers to FILE are written.")
+@options.written("-o", "--out", endings=(".jsonl", ".jsonl.gz"), help="Where the answers to FILE are written.")
 @options.as_json
 def rank(
     selector: Path,
@@ -64,8 +68,6 @@ def rank(
         raise click.UsageError("give either a file or --context and --candidate")
     if out is not None and file is None:
         raise click.UsageError("--out is for the answers to a file")
-    if out is not None and not out.absolute().parent.is_dir():
-        raise DataError(f"there is no folder {out.parent}", "make it first", file=out)
     from pneg.selector import ranking
 
     loaded = ranking.load(selector)
@@ -105,10 +107,7 @@ def _answers(selector: "Scorer", block: Iterable[Line], place: object) -> Iterat
 def _parsed(line: bytes) -> "Question":
     from pneg.selector.ranking import Question
 
-    try:
-        found = msgspec.json.decode(line, type=_Question)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(str(error), 'expected {"context": [...], "candidates": [...]}') from error
+    found = decoded(_decode, line, 'expected {"context": [...], "candidates": [...]}')
     return Question(found.context, found.candidates, found.persona)
 
 

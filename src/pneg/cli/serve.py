@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 POSITIVE = click.IntRange(1)
 
 
-@click.command()
-@click.argument("selector", type=click.Path(path_type=Path))
+@click.command(cls=options.Command)
+@click.argument("selector", type=options.Read(Path))
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="The address to listen at; :: or 0.0.0.0 for all."
 )
@@ -40,9 +40,7 @@ POSITIVE = click.IntRange(1)
     help="Candidates of several requests scored in one call; 1 scores each request alone.",
 )
 @click.option("--api-key-variable", metavar="NAME", help="The environment variable that holds the key to ask for.")
-@click.option(
-    "--api-key-file", type=click.Path(path_type=Path, dir_okay=False), help="The file that holds the key to ask for."
-)
+@click.option("--api-key-file", type=options.Read(Path), help="The file that holds the key to ask for.")
 @click.option(
     "--grace",
     type=options.Number(0),

@@ -1,7 +1,6 @@
 """`pneg show`."""
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import click
@@ -10,8 +9,8 @@ from pneg.cli import options
 from pneg.dialogue import Dialogue
 
 
-@click.command()
-@click.argument("file")
+@click.command(cls=options.Command)
+@click.argument("file", type=options.Read(sets_aside=True))
 @click.option("--dialogues", type=click.IntRange(0), default=3, show_default=True, help="How many to print in full.")
 @options.limit
 @options.skip_bad
@@ -21,7 +20,7 @@ def show(file: str, dialogues: int, limit: int | None, skip_bad: bool, as_json: 
 
     FILE is a file of dialogues in any form that is read, or a corpus such as starter:test.
     """
-    source = options.Input(file, limit, options.aside_of(skip_bad, Path(Path(file).name)))
+    source = options.Input(file, limit, options.aside_here(file) if skip_bad else None)
     counts: Counter[str] = Counter()
     words: Counter[str] = Counter()
     first: list[Dialogue] = []

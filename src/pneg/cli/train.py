@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pneg import files
 from pneg.cli import options
+from pneg.errors import DataError
 
 if TYPE_CHECKING:
     from pneg.selector.recipe import Step
 
 
-@click.command()
-@click.argument("file", metavar="TRAIN")
+@click.command(cls=options.Command)
+@click.argument("file", type=options.Read(), metavar="TRAIN")
 @click.option(
     "--adversarial",
     type=options.Names(),
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 @click.option(
     "--backbone", default="minilm-l6", show_default=True, metavar="NAME", help="An encoder: name or folder."
 )
-@click.option("--validation", metavar="FILE", help="For the validation loss.  [default: 5% of TRAIN]")
+@click.option(
+    "--validation", type=options.Read(), metavar="FILE", help="For the validation loss.  [default: 5% of TRAIN]"
+)
 @click.option("--epochs", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--learning-rate", type=options.Number(0, min_open=True), default=2e-5, show_default=True)
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Contexts a step.")
@@ -45,7 +49,9 @@ if TYPE_CHECKING:
 @click.option(
     "--weight", "weights", multiple=True, metavar="SOURCE=X", help="How much its negatives count.  [default: 1]"
 )
-@click.option("--teacher", metavar="SELECTOR", default="", help="Learn its scores instead of the labels.")
+@click.option(
+    "--teacher", type=options.Read(), metavar="SELECTOR", default="", help="Learn its scores instead of the labels."
+)
 @click.option(
     "--bucket-tokens",
     type=click.IntRange(128),
@@ -54,12 +60,18 @@ if TYPE_CHECKING:
     help="Go through the model at a time, about: memory and speed.",
 )
 @click.option("--push", metavar="NAME", help="Send it to this repository of the Hugging Face hub when it is done.")
-@click.option("--log", type=click.Path(path_type=Path), help="Add a JSON object a step to this file.")
+@click.option("--log", type=options.Kept(), help="Add a JSON object a step to this file.")
 @options.precision("auto", "float32", "bfloat16")
 @options.seed
 @options.limit
 @options.skip_bad
-@options.out
+@click.option(
+    "-o",
+    "--out",
+    type=options.Kept(folder=True, beside=(".bad",)),
+    required=True,
+    help="Where the selector is written.",
+)
 @options.as_json
 def train(
     file: str,
@@ -89,6 +101,7 @@ def train(
 
     if push:
         hub.check(push)
+    _refuse_shared_pipes([file, *([validation] if validation else [])])
     chosen = Recipe(adversarial=adversarial, weights=dict(map(_weight, weights)), **recipe)
     dialogues = options.Input(file, limit, options.aside_of(skip_bad, out))
     try:
@@ -113,6 +126,16 @@ def train(
     if int(os.environ.get("RANK", "0")) == 0:
         address = hub.push(out, push) if push else ""
         _report(selector.about, out, dialogues, address, as_json)
+
+
+def _refuse_shared_pipes(inputs: list[str]) -> None:
+    for path in map(Path, inputs):
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and files.flows(path):
+            raise DataError(
+                "it gives its dialogues only once, and each process of the training would get some of them",
+                "write them to a file first",
+                file=path,
+            )
 
 
 def _report(about: dict[str, Any], out: Path, dialogues: options.Input, address: str, as_json: bool) -> None:

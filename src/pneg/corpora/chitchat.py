@@ -6,8 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from pneg.dialogue import Dialogue, OnBad
+from pneg.dialogue import Dialogue, OnBad, decoded
 from pneg.errors import DataError
+from pneg.files import opened
 
 TURNS = (2, 5)
 """A window's context has this many turns, from and to."""
@@ -25,10 +26,15 @@ class _Conversation(msgspec.Struct):
     messages: list[list[_Message]]
 
 
-def recognises(path: Path) -> bool:
-    """Whether the file is chitchat's: one JSON object of conversations by id."""
-    with path.open("rb") as stream:
-        return b'{"messages": [[' in stream.read(200)
+_conversations = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_conversation = msgspec.json.Decoder(_Conversation).decode
+SEEN = 200
+"""Bytes at the beginning of a file by which it is recognised."""
+
+
+def recognises(first: bytes) -> bool:
+    """Whether a file that begins with these bytes is chitchat's: one JSON object of conversations by id."""
+    return first.startswith(b"{") and b'{"messages": [[' in first
 
 
 def read(path: Path, on_bad: OnBad | None = None) -> Iterator[Dialogue]:
@@ -37,16 +43,32 @@ def read(path: Path, on_bad: OnBad | None = None) -> Iterator[Dialogue]:
     What one person writes in a row is one turn. The window is chosen by the conversation's id alone. A
     conversation is left out when it has no window whose turns have at most 30 words and whose positive has 3 to 25.
     """
+    expected = "expected the dataset.json of chitchat-dataset"
     try:
-        conversations = msgspec.json.decode(path.read_bytes(), type=dict[str, _Conversation])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(str(error), "expected the dataset.json of chitchat-dataset", file=path) from error
-    for name, conversation in conversations.items():
-        turns = [" ".join(" ".join(message.text for message in turn).split()) for turn in conversation.messages]
-        turns = [turn for turn in turns if turn]
-        if (window := _window(name, turns)) is not None:
-            start, end = window
-            yield Dialogue(f"chitchat-{name}", tuple(turns[start:end]), (turns[end],))
+        with opened(path) as stream:
+            conversations = decoded(_conversations, stream.read(), expected)
+    except DataError as error:
+        raise DataError(error.found, error.expected, file=path) from error
+    for name, written in conversations.items():
+        try:
+            dialogue = _dialogue(name, decoded(_conversation, written, expected))
+        except DataError as error:
+            located = DataError(f"the conversation {name!r}: {error.found}", error.expected, file=path)
+            if on_bad is None:
+                raise located from error
+            on_bad(located, bytes(written))
+        else:
+            if dialogue is not None:
+                yield dialogue
+
+
+def _dialogue(name: str, conversation: _Conversation) -> Dialogue | None:
+    turns = [" ".join(" ".join(message.text for message in turn).split()) for turn in conversation.messages]
+    turns = [turn for turn in turns if turn]
+    if (window := _window(name, turns)) is None:
+        return None
+    start, end = window
+    return Dialogue(f"chitchat-{name}", tuple(turns[start:end]), (turns[end],))
 
 
 def _window(name: str, turns: list[str]) -> tuple[int, int] | None:

@@ -4,10 +4,13 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pneg.dialogue import Dialogue, OnBad, read_lines
+from pneg.dialogue import ZIP, Dialogue, Member, OnBad, beginning, read_lines
 from pneg.errors import DataError
+from pneg.files import opened
 
 END = "__eou__"
+ENCRYPTED = 0x1
+"""The bit of a zip's member that says so."""
 
 
 def recognises(first: bytes) -> bool:
@@ -37,21 +40,38 @@ def read(path: Path, on_bad: OnBad | None = None) -> Iterator[Dialogue]:
             )
         return Dialogue(f"{name}-{number - 1}", tuple(turns[:-1]), (turns[-1],))
 
-    if zipfile.is_zipfile(path):
-        return read_lines(zipfile.Path(path, _text_inside(path)), parse, on_bad)
-    return read_lines(path, parse, on_bad)
+    return read_lines(_text_inside(path) if is_zip(path) else path, parse, on_bad)
 
 
-def _text_inside(path: Path) -> str:
+def is_zip(path: Path) -> bool:
+    """Whether a file is a zip, whole or broken.
+
+    Raises:
+        DataError: when it cannot be opened.
+    """
+    return beginning(path, len(ZIP)) == ZIP
+
+
+def _text_inside(path: Path) -> Member:
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile as error:
+        with opened(path) as stream, zipfile.ZipFile(stream) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise DataError(f"the zip is broken: {error}", file=path) from error
-    for name in names:
-        stem = Path(name).stem
+    for member in members:
+        stem = Path(member.filename).stem
         if stem.startswith("dialogues_") and not stem.startswith(
             ("dialogues_act", "dialogues_emotion", "dialogues_topic")
         ):
-            return name
-    raise DataError("no dialogues_*.txt inside", "expected a zip of DailyDialog", file=path)
+            break
+    else:
+        raise DataError("no dialogues_*.txt inside", "expected a zip of DailyDialog", file=path)
+    if member.flag_bits & ENCRYPTED:
+        raise DataError(f"{member.filename} in it is encrypted", "unpack it and give the text", file=path)
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DataError(
+            f"{member.filename} in it is packed by the method {member.compress_type}, which is not read",
+            "unpack it and give the text",
+            file=path,
+        )
+    return Member(path, member.filename)

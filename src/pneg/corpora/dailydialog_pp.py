@@ -5,8 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from pneg.dialogue import Dialogue, OnBad, read_lines
-from pneg.errors import DataError
+from pneg.dialogue import Dialogue, OnBad, decoded, read_lines
 
 
 class _Entry(msgspec.Struct):
@@ -34,10 +33,7 @@ def read(path: Path, on_bad: OnBad | None = None) -> Iterator[Dialogue]:
     """
 
     def parse(line: bytes, number: int) -> Dialogue:
-        try:
-            entry = _decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise DataError(str(error), "expected an entry of DailyDialog++") from error
+        entry = decoded(_decode, line, "expected an entry of DailyDialog++")
         own = next((name for name in (entry.id, entry.dialog_id) if name is not None), number - 1)
         sources = {"human": entry.adversarial_negative_responses, "random": entry.random_negative_responses}
         negatives = {name: responses for name, responses in sources.items() if responses}

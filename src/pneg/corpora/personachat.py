@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from pneg.dialogue import Dialogue, OnBad, lines, read_lines
+from pneg.dialogue import Dialogue, OnBad, decoded, lines, read_lines
 from pneg.errors import DataError
 
 OWN, PARTNER = "your persona: ", "partner's persona: "
@@ -43,10 +43,7 @@ def read(path: Path, on_bad: OnBad | None = None) -> Iterator[Dialogue]:
 
 
 def _from_json(line: bytes, _: int) -> Dialogue:
-    try:
-        entry = _decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(str(error), "expected an object with id, persona, dialogue") from error
+    entry = decoded(_decode, line, "expected an object with id, persona, dialogue")
     if len(entry.dialogue) < 2:
         raise DataError(f"a conversation of {len(entry.dialogue)} turns", "expected two or more")
     return Dialogue(entry.id, entry.dialogue[:-1], entry.dialogue[-1:], persona=entry.persona)
@@ -86,7 +83,10 @@ def _read_text(path: Path, on_bad: OnBad | None) -> Iterator[Dialogue]:
 
 def _add(conversation: _Conversation, rest: str) -> None:
     if rest.startswith(OWN):
-        conversation.persona.append(rest.removeprefix(OWN))
+        sentence = rest.removeprefix(OWN)
+        if not sentence.strip():
+            raise DataError("a blank sentence of the persona")
+        conversation.persona.append(sentence)
         return
     if rest.startswith(PARTNER):
         return

@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from pneg import dialogue as records
 from pneg.errors import DataError
+from pneg.files import replacing
 
 MARK = "job.json"
 """The file in a claimed folder that says whose it is."""
@@ -27,7 +27,7 @@ LONGEST = 60
 NAMED = 3
 """Files of somebody else's that a message names."""
 SCRATCH = re.compile(r"\.(.+)-\w{8}")
-"""A file that was being written when its job was killed, as `records.replacing` names it."""
+"""A file that was being written when its job was killed, as `pneg.files.replacing` names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,7 @@ class Folder:
         self.check()
         if not self.is_marked():
             self.path.mkdir(parents=True, exist_ok=True)
-            with records.replacing(self.path / MARK) as stream:
+            with replacing(self.path / MARK) as stream:
                 stream.write(self.job.mark)
 
     @contextmanager

@@ -11,6 +11,7 @@ import msgspec
 from pneg import dialogue as records
 from pneg.dialogue import Dialogue
 from pneg.errors import DataError
+from pneg.files import replacing
 from pneg.jobs import claim
 from pneg.jobs.claim import Folder, Job
 from pneg.jobs.journal import CountedWork, Journal, asked
@@ -123,7 +124,7 @@ class Parts:
         resumed = len(journal)
         n = sum(1 for _ in shown(journal.run(dialogues, alone)))
         part = Part(name, n, resumed, dict(work.counts))
-        with records.replacing(self.folder / f"{name}{DONE}") as stream:
+        with replacing(self.folder / f"{name}{DONE}") as stream:
             stream.write(msgspec.json.encode(part))
         return part
 

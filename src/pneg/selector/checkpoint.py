@@ -8,8 +8,8 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import IO, Any, cast
 
-from pneg.dialogue import replacing
 from pneg.errors import DataError, PnegError, needs
+from pneg.files import replacing
 from pneg.jobs import claim
 from pneg.jobs.claim import Folder, Job
 from pneg.selector.ranking import MARK

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pneg.dialogue import replacing
 from pneg.errors import DataError, ModelError
+from pneg.files import replacing
 
 MARK = "selector.json"
 """The file that makes a folder a selector."""

@@ -12,6 +12,7 @@ from pneg import corpora, models
 from pneg import dialogue as records
 from pneg.devices import best_precision
 from pneg.dialogue import Dialogue
+from pneg.files import replacing
 from pneg.jobs import claim
 from pneg.jobs.journal import Journal
 from pneg.lm import Transformers
@@ -129,7 +130,7 @@ def _run(folder: Path, sizes: Sizes, job: claim.Job, watch: Watch) -> dict[str, 
             "ranking": round(time.monotonic() - trained, 1),
         },
     }
-    with records.replacing(done) as stream:
+    with replacing(done) as stream:
         stream.write(json.dumps(result, indent=1, ensure_ascii=False).encode())
     return result
 
@@ -149,7 +150,7 @@ def _write_negatives(
         journal = Journal(out, job.part("negatives"))
         for _ in watch.bar(journal.run(contexts, Adding(source)), len(contexts)):
             pass
-        with records.replacing(tally) as stream:
+        with replacing(tally) as stream:
             stream.write(json.dumps({**asdict(source.tally), "counts": dict(source.counts)}).encode())
     return json.loads(tally.read_text(encoding="utf-8")) if tally.exists() else {}
 
