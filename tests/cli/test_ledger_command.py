@@ -81,7 +81,7 @@ def test_refusals_and_seconds_are_shown_and_every_column_is_exported(pneg: Ran, 
     assert {name: second[name] for name in second if name not in ("at", "started")} == {
         "sha256": "02" * 32, "run": 1, "seed": 2, "seconds": 3.0, "text": "cat", "cut": 1, "prompt_tokens": 7,
         "completion_tokens": 5, "cached_tokens": 3, "model": "m-0613", "backend": "b42",
-        "refused": "refused by the server", "faults": None, "settings": '{"seed": 3}',
+        "refused": "refused by the server", "faults": None, "estimated": 0, "settings": '{"seed": 3}',
         "price_in": "0", "price_cached": "0", "price_out": "0",
     }  # fmt: skip
 
