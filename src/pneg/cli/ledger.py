@@ -123,7 +123,8 @@ def _export(connection: "sqlite3.Connection", target: Path) -> None:
     }
     schema = pa.schema([("sha256", pa.string()), *((name, kinds[kind]) for name, kind in types.items())])
     chosen = ", ".join(f"{CAST[kind].format(name)} AS {name}" for name, kind in types.items())
-    query = f"SELECT lower(hex(hash)) AS sha256, {chosen} FROM requests JOIN runs ON run = runs.id ORDER BY requests.rowid"
+    tables = "requests JOIN runs ON run = runs.id"
+    query = f"SELECT lower(hex(hash)) AS sha256, {chosen} FROM {tables} ORDER BY requests.rowid"
     with replacing(target) as stream, pq.ParquetWriter(stream, schema) as writer:
         rows: list[dict[str, Any]] = []
         for row in _rows(connection, query):

@@ -108,7 +108,8 @@ class Ledger:
             self.run = row.lastrowid or 0
             # Eight bytes of each hash, in order: nearly all requests of a new job are known to be new without a look.
             beginnings = self._reader.execute(
-                "SELECT substr(hash, 1, 8) FROM requests WHERE typeof(hash) = 'blob' AND length(hash) >= 8 ORDER BY hash"
+                "SELECT substr(hash, 1, 8) FROM requests "
+                "WHERE typeof(hash) = 'blob' AND length(hash) >= 8 ORDER BY hash"
             )
             self._there = array("Q", (int.from_bytes(found) for (found,) in beginnings))
             self._writer = opened(path, patience)

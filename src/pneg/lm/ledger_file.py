@@ -1,4 +1,4 @@
-"""The file of a ledger: its tables, how it is opened to be written or only read, and SQLite's errors in plain words."""
+"""The file of a ledger: its tables, opening it to write or only to read, and SQLite's errors in plain words."""
 
 import sqlite3
 import time

@@ -90,7 +90,7 @@ def is_count(tokens: object) -> bool:
 
 
 def at_most(request: Request) -> Completion:
-    """No text, with the tokens that a request is billed at most: one a byte of the prompt, all that may be written."""
+    """No text, and the tokens a request is billed at most: one a byte of the prompt, and all that may be written."""
     read = len(request.prompt.encode(errors="surrogatepass")) + MARGIN
     return Completion("", prompt_tokens=read, completion_tokens=request.sampling.max_tokens, estimated=True)
 

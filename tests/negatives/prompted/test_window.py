@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from pneg.errors import BackendError
+from pneg.negatives.prompted import window as module
 from pneg.negatives.prompted.window import HAND_OVER, Window
 
 
@@ -112,3 +114,25 @@ def test_a_caller_that_was_told_often_still_waits_for_what_is_not_done(loop: asy
     found.give(0.1)
     found.take()
     assert found.looks <= 3
+
+
+def test_who_waits_is_told_when_the_event_loop_has_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK", 0.01)
+    loop = asyncio.new_event_loop()
+
+    def run() -> None:
+        loop.run_forever()
+        loop.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    async def write(_: int) -> None:
+        loop.stop()
+        await asyncio.Event().wait()
+
+    taken = window(loop, write, 1)
+    taken.give(0)
+    with pytest.raises(BackendError, match="the event loop ended before all was written"):
+        taken.take()
+    thread.join()
