@@ -102,7 +102,10 @@ class Window(Generic[Given, Written]):
             place.task.add_done_callback(self._done)
 
     async def _written(self, given: Given) -> Written:
-        return await self._write(given)
+        try:
+            return await self._write(given)
+        except (SystemExit, KeyboardInterrupt) as error:  # it would end the event loop, and with it all others
+            raise BackendError(f"writing was ended by {type(error).__name__}: {error}") from error
 
     def _done(self, task: "asyncio.Task[Written]") -> None:
         self._working.discard(task)
