@@ -195,7 +195,8 @@ def test_five_jobs_on_a_budget_without_usage_spend_it_once(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("billed", "reason", "spent"), [(True, "", 1_100), (True, "refused", 1_100), (False, "", 0), (False, "refused", 0)]
+    ("billed", "reason", "spent"),
+    [(True, "", 1_100), (True, "refused", 1_100), (False, "", 0), (False, "refused", 0)],
 )
 def test_what_failed_and_may_be_billed_is_known_to_the_next_run(
     tmp_path: Path, billed: bool, reason: str, spent: int
@@ -209,7 +210,10 @@ def test_what_failed_and_may_be_billed_is_known_to_the_next_run(
             metered = Metered(Scripted(fail), DOLLAR_A_TOKEN, None, before, ledger.attempted)
             ask(Recorded(metered, ledger), ASKED)
     with Ledger(tmp_path / "l.sqlite", Run({})) as ledger:
-        assert (before, ledger.spent()) == (spent, spent if reason else 2 * spent)  # what is refused is not asked again
+        assert (before, ledger.spent()) == (
+            spent,
+            spent if reason else 2 * spent,
+        )  # what is refused is not asked again
 
 
 def test_an_attempt_that_failed_is_asked_again_and_both_are_paid_for(tmp_path: Path) -> None:

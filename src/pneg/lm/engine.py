@@ -14,7 +14,7 @@ from pneg.errors import BackendError
 from pneg.lm.base import TOO_LONG, Completion, Request
 from pneg.lm.draw import Draw
 from pneg.lm.slots import Slots, logits_behind
-from pneg.lm.watched import Watched
+from pneg.lm.worker import Worker
 
 SHARED = 32
 """Tokens two prompts must begin alike with, for one to take over what the other has computed."""
@@ -67,7 +67,7 @@ class Engine:
         self._failure: BackendError | None = None
         self._open = threading.Lock()
         self._pending: list[Text] = []
-        self._thread = Watched(self._run, self._ended, "pneg-engine")
+        self._thread = Worker(self._run, self._ended, "pneg-engine")
 
     def submit(self, request: Request) -> "Future[Completion]":
         """Queue a prompt; the future has its completion, or the `BackendError` that says why it has none."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pneg.errors import BackendError
 from pneg.lm.base import Complete, Completion, LanguageModel, Request
-from pneg.lm.watched import Watched
+from pneg.lm.worker import Worker
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ class _Loop:
         self._begun: set[Future[Any]] = set()
         self._failed: BackendError | None = None
         self._ending = threading.Lock()
-        Watched(self._loop.run_forever, self._ended, "pneg-lasting")
+        Worker(self._loop.run_forever, self._ended, "pneg-lasting")
 
     def begin(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
         """Run a coroutine on the loop.

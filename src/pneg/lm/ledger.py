@@ -25,7 +25,7 @@ from pneg.errors import LedgerError
 from pneg.lm.base import Completion, Request
 from pneg.lm.ledger_file import PATIENCE, ROW, RUN, add_missing_columns, explained, opened, spent
 from pneg.lm.prices import MOST_TOKENS
-from pneg.lm.watched import Watched
+from pneg.lm.worker import Worker
 
 ANSWER = "text, cut, prompt_tokens, completion_tokens, cached_tokens, model, backend"
 COLUMNS = f"hash, run, seed, at, seconds, refused, {ANSWER}, estimated"
@@ -118,7 +118,7 @@ class Ledger:
         self._failed: LedgerError | None = None
         self._closed = LedgerError(path, "it is closed", "open it again")
         self._ending = threading.Lock()
-        self._thread = Watched(self._write, self._ended, "ledger")
+        self._thread = Worker(self._write, self._ended, "ledger")
 
     def __enter__(self) -> "Ledger":
         return self

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 
-class Watched(threading.Thread):
+class Worker(threading.Thread):
     """A daemon thread that hands whatever ends it to those who wait for it; it is started at once.
 
     Args:

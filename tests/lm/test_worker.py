@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from pneg.lm.watched import Watched
+from pneg.lm.worker import Worker
 
 
 @pytest.mark.parametrize("error", [None, MemoryError(), SystemExit(3), KeyboardInterrupt(), StopIteration()])
@@ -15,7 +15,7 @@ def test_whoever_waits_is_told_what_ended_it(error: BaseException | None) -> Non
         if error is not None:
             raise error
 
-    thread = Watched(work, lambda why: ended.append((why, threading.current_thread().name)), "worker")
+    thread = Worker(work, lambda why: ended.append((why, threading.current_thread().name)), "worker")
     thread.join()
     assert ended == [(error, "worker")]
     assert thread.daemon
