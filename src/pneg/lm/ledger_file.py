@@ -139,6 +139,18 @@ def spent(connection: sqlite3.Connection, path: Path) -> dict[int, Decimal]:
     }
 
 
+def total_spent(path: Path) -> Decimal:
+    """Dollars that all runs in a ledger have cost; none where there is no file.
+
+    Raises:
+        LedgerError: as `reading` and `spent`.
+    """
+    if not path.is_file():
+        return Decimal(0)
+    with reading(path) as connection:
+        return sum(spent(connection, path).values(), Decimal(0))
+
+
 def _price(values: list[object], path: Path, run: int) -> Price:
     try:
         prices = [Decimal(value) if isinstance(value, str) else Decimal(-1) for value in values]
