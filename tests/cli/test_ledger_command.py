@@ -138,15 +138,29 @@ def test_a_ledger_is_shown_while_a_job_writes_it_and_left_as_it_is_otherwise(pne
 
 
 EDITS = [
-    "UPDATE runs SET settings = '{broken'", "UPDATE runs SET settings = x'ff'", "UPDATE runs SET started = x'1b5b'",
-    "UPDATE requests SET faults = '{broken'", "UPDATE requests SET faults = '[[1]]'", "UPDATE requests SET faults = x'ff'",
-    "UPDATE requests SET faults = 5", "UPDATE requests SET prompt_tokens = 9e999", "UPDATE requests SET seconds = 9e999",
-    "UPDATE requests SET prompt_tokens = 'many', seconds = 'long'", "UPDATE requests SET completion_tokens = -1000000",
-    "UPDATE requests SET cached_tokens = 1000000", "UPDATE requests SET text = x'ff00'", "UPDATE requests SET model = x'ff'",
-    "UPDATE requests SET text = CAST(x'ff61' AS TEXT)", "UPDATE requests SET run = 77", "DELETE FROM runs",
-    "UPDATE requests SET seed = 'none', cut = 'no', at = x'00'", "ALTER TABLE requests ADD COLUMN note",
-    "CREATE TABLE notes (text)", "UPDATE requests SET hash = 'text' || seed", "UPDATE requests SET refused = x'ff'",
-]  # fmt: skip
+    "UPDATE runs SET settings = '{broken'",
+    "UPDATE runs SET settings = x'ff'",
+    "UPDATE runs SET started = x'1b5b'",
+    "UPDATE requests SET faults = '{broken'",
+    "UPDATE requests SET faults = '[[1]]'",
+    "UPDATE requests SET faults = x'ff'",
+    "UPDATE requests SET faults = 5",
+    "UPDATE requests SET prompt_tokens = 9e999",
+    "UPDATE requests SET seconds = 9e999",
+    "UPDATE requests SET prompt_tokens = 'many', seconds = 'long'",
+    "UPDATE requests SET completion_tokens = -1000000",
+    "UPDATE requests SET cached_tokens = 1000000",
+    "UPDATE requests SET text = x'ff00'",
+    "UPDATE requests SET model = x'ff'",
+    "UPDATE requests SET text = CAST(x'ff61' AS TEXT)",
+    "UPDATE requests SET run = 77",
+    "DELETE FROM runs",
+    "UPDATE requests SET seed = 'none', cut = 'no', at = x'00'",
+    "ALTER TABLE requests ADD COLUMN note",
+    "CREATE TABLE notes (text)",
+    "UPDATE requests SET hash = 'text' || seed",
+    "UPDATE requests SET refused = x'ff'",
+]
 
 
 @pytest.mark.parametrize("edit", EDITS)

@@ -30,7 +30,9 @@ def test_each_control_character_is_shown_as_its_escape() -> None:
     assert not COMMAND.search(visible(HOSTILE))
 
 
-@pytest.mark.parametrize("text", ["", "plain\n\ttext\n", "d\N{LATIN SMALL LETTER E WITH ACUTE}j\N{LATIN SMALL LETTER A WITH GRAVE} vu", "\N{MAN}\u200d\N{WOMAN}", "\u05e9\u05dc\u05d5\u05dd"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text", ["", "plain\n\ttext\n", "d\u00e9j\u00e0 vu", "\N{MAN}\u200d\N{WOMAN}", "\u05e9\u05dc\u05d5\u05dd"]
+)
 def test_text_without_any_is_left_as_it_is(text: str) -> None:
     assert visible(text) == text
 

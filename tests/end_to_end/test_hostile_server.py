@@ -1,7 +1,6 @@
 """Whatever a server answers, a job ends in time with a whole output or one clear message, and its ledger goes on.
 
-The number of examples is small and they are always the same. `PNEG_FUZZ=2000 pytest tests/end_to_end/test_hostile_server.py`
-looks for others.
+The examples are few and always the same; with the environment variable `PNEG_FUZZ=2000` so many others are drawn.
 """
 
 import faulthandler

@@ -1,4 +1,4 @@
-"""The file of a ledger: nothing of another program is touched, old and edited ones are read, reading changes nothing."""
+"""The file of a ledger: no other program's is touched, old and edited ones are read, reading changes nothing."""
 
 import asyncio
 import os
@@ -31,7 +31,9 @@ CREATE TABLE requests (
     refused TEXT NOT NULL DEFAULT '', faults TEXT
 );
 INSERT INTO runs VALUES (1, '2025-01-01', '{}', '1000000', '0', '0');
-INSERT INTO requests VALUES (CAST('kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk' AS BLOB), 1, 1, 0, 0.5, 'cat', 0, 3, 2, 1, 'm', 'b', '', NULL);
+INSERT INTO requests VALUES (
+    CAST('kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk' AS BLOB), 1, 1, 0, 0.5, 'cat', 0, 3, 2, 1, 'm', 'b', '', NULL
+);
 """
 
 
@@ -160,7 +162,7 @@ def test_a_ledger_in_a_folder_that_may_not_be_written_to_is_read(
         request.getfixturevalue("as_nobody")
         with reading(path) as connection:
             assert answer(connection, KEY) == (Completion("cat", False, 3, 2, 1), "")
-        with pytest.raises(LedgerError, match="it may not be written to|it cannot be opened"):
+        with pytest.raises(LedgerError, match=r"it may not be written to|it cannot be opened"):
             Ledger(path, Run({}))
     finally:
         if os.getuid() == 0:
@@ -196,8 +198,8 @@ def test_a_row_that_was_edited_is_an_answer_all_the_same(path: Path, edit: str, 
     )
     sql(path, f"{loose}; INSERT INTO loose SELECT * FROM requests; DROP TABLE requests; "
               f"ALTER TABLE loose RENAME TO requests; UPDATE requests SET {edit}; "
-              f"INSERT INTO requests ({columns}) SELECT 'text', run, NULL, NULL, 'long', text, cut, 1, 1, 1, model, backend "
-              "FROM requests; INSERT INTO requests (hash, run) VALUES (NULL, 7), (x'01', 1)")  # fmt: skip
+              f"INSERT INTO requests ({columns}) SELECT 'text', run, NULL, NULL, 'long', text, cut, 1, 1, 1, model, "
+              "backend FROM requests; INSERT INTO requests (hash, run) VALUES (NULL, 7), (x'01', 1)")  # fmt: skip
     with Ledger(path, Run({})) as ledger:
         assert ledger.find(KEY) == (expected, "")
         assert ledger.find(b"other") is None
@@ -214,4 +216,3 @@ def test_a_price_that_was_edited_into_none_is_named(path: Path, price: str) -> N
         f"{path}: the prices of run 1 are no sums of dollars: '1000000', '0', {price!r}; "
         "correct them, or choose another --ledger"
     )
-

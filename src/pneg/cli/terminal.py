@@ -14,7 +14,7 @@ _COMMANDS = re.compile(
 
 
 def visible(text: str) -> str:
-    r"""The text with each character that a terminal might obey as its escape, such as `\x1b`; newlines and tabs stay."""
+    r"""The text with the characters that a terminal might obey as escapes, such as `\x1b`; newlines and tabs stay."""
     return text if text.isprintable() else _COMMANDS.sub(_escape, text)
 
 

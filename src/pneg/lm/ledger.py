@@ -256,9 +256,8 @@ def answer(connection: sqlite3.Connection, key: bytes) -> tuple[Completion, str]
     if row is None:
         return None
     text, cut, *counts, model, backend, refused = row
-    completion = Completion(
-        _as_text(text), bool(cut), *map(_as_count, counts), model=_as_text(model), backend=_as_text(backend)
-    )
+    read, written, cached = map(_as_count, counts)
+    completion = Completion(_as_text(text), bool(cut), read, written, cached, _as_text(model), _as_text(backend))
     return completion, _as_text(refused)
 
 
