@@ -154,7 +154,7 @@ def test_another_input_is_refused_and_nothing_is_lost(tmp_path: Path, other: lis
 def test_an_output_that_cannot_be_written_keeps_what_was_done(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.mkdir()
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(DataError, match="it is a folder"):
         finished(out, Writing())
     out.rmdir()
     work = Writing()

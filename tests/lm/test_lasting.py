@@ -79,3 +79,39 @@ def test_a_model_that_cannot_be_loaded_says_so_each_time_it_is_tried() -> None:
         asked(lm, "a")
     assert asked(lm, "a") == "A"
     lm.close()
+
+
+class Deadly(Loaded):
+    """Its event loop does not survive the prompt `die`."""
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Complete]:
+        begun = asyncio.Event()
+
+        async def complete(request: Request) -> Completion:
+            if request.prompt == "die":
+                await begun.wait()
+                raise SystemExit("the worker is told to end")
+            begun.set()
+            await asyncio.Event().wait()
+            raise AssertionError("nobody sets it")
+
+        yield complete
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_all_who_wait_are_told_when_the_loop_has_died_and_so_is_who_comes_later() -> None:
+    lm = Lasting(Deadly())
+
+    async def ask() -> list[BaseException | Completion]:
+        async with lm.connect() as complete:
+            asked = [complete(Request(prompt, Sampling(), 0)) for prompt in ("wait", "die")]
+            return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 30)
+
+    waited, died = asyncio.run(ask())
+    assert isinstance(waited, BackendError)
+    assert str(waited) == "the model's event loop has ended: SystemExit: the worker is told to end"
+    assert isinstance(died, BackendError | SystemExit)
+    with pytest.raises(BackendError, match="has ended: SystemExit"):
+        asked(lm, "later")
+    lm.close()

@@ -14,7 +14,7 @@ import pytest
 
 from pneg.errors import BackendError, LedgerError
 from pneg.lm import Completion, LanguageModel, Ledger, Recorded, Request, Run, Sampling, Scripted
-from pneg.lm import ledger as module
+from pneg.lm import ledger_file as module
 from pneg.lm.base import Complete
 
 ASKED = Request("Once", Sampling(), seed=1)

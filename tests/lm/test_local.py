@@ -123,15 +123,28 @@ def test_a_prompt_that_is_too_long_is_refused_alone(engine: Engine) -> None:
     assert good.result(timeout=300).completion_tokens == 24
 
 
-def test_a_model_that_fails_leaves_nobody_waiting(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    def out_of_memory(*_: object) -> None:
-        raise torch.OutOfMemoryError("too much")
+@pytest.mark.parametrize("part", ["_forward", "_cache.reserve", "_draw.start", "_draw.next", "_completed"])
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (torch.OutOfMemoryError("too much"), "it ran out of memory; lower --concurrency"),
+        (MemoryError("none left"), "MemoryError: none left"),
+        (SystemExit(3), "SystemExit: 3"),
+    ],
+)
+def test_a_model_that_fails_leaves_nobody_waiting(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, part: str, error: BaseException, says: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
 
-    monkeypatch.setattr(engine, "_forward", out_of_memory)
+    owner, _, name = part.rpartition(".")
+    monkeypatch.setattr(getattr(engine, owner) if owner else engine, name, fail)
     futures = [engine.submit(Request(prompt, GREEDY, 0)) for prompt in PROMPTS]
-    for future in futures:
-        with pytest.raises(BackendError, match="ran out of memory; lower --concurrency"):
+    for future in [*futures, engine.submit(Request("later", GREEDY, 0))]:
+        with pytest.raises(BackendError, match=f"the model failed: {says}"):
             future.result(timeout=300)
+    engine.close()
 
 
 def test_closing_cancels_what_is_in_work(engine: Engine) -> None:

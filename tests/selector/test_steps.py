@@ -1,5 +1,6 @@
 """The steps of a training: which candidates meet in each, and in what pieces."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from pneg import Selector, corpora
 from pneg.selector.candidates import Candidates
 from pneg.selector.recipe import Recipe
-from pneg.selector.steps import TrainingSet
+from pneg.selector.steps import TrainingSet, ahead
 
 STARTER = list(corpora.read("starter:test"))
 
@@ -67,3 +68,16 @@ def test_order_and_draws_depend_on_the_seed_and_the_epoch(backbones: dict[str, P
         draws.add(texts.pieces(np.arange(20), chosen, epoch)[0].packed.input_ids.tobytes())
     assert len(orders | {tuple(range(20))}) == 4
     assert len(draws) == 3
+
+
+@pytest.mark.parametrize("error", [MemoryError("none left"), SystemExit(3)])
+def test_what_fails_while_the_next_step_is_made_is_raised_in_its_turn(error: BaseException) -> None:
+    def steps() -> Iterator[int]:
+        yield 1
+        raise error
+
+    made = ahead(steps())
+    assert next(made) == 1
+    with pytest.raises(type(error)) as caught:
+        next(made)
+    assert caught.value is error

@@ -10,6 +10,7 @@ import click
 
 from pneg import __version__ as pneg_version
 from pneg import files
+from pneg.cli.terminal import shown
 from pneg.errors import DataError, PnegError
 
 COMMANDS = (
@@ -44,6 +45,11 @@ def pneg() -> None:
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 the job failed, 2 the words or the input are wrong."""
     words = sys.argv[1:] if words is None else words
+    with shown():
+        return _run(words)
+
+
+def _run(words: Sequence[str]) -> int:
     try:
         _check_words(words)
         pneg.main(words, prog_name="pneg", standalone_mode=False)
@@ -57,6 +63,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except MemoryError:
+        return _say("there is not enough memory; what is done is kept: give the same command to go on", 1)
     except OSError as error:
         remedy = "; make room and run the same command again" if error.errno == errno.ENOSPC else ""
         place = f"{error.filename}: " if error.filename else ""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -238,13 +239,15 @@ class Backend:
         """
         from pneg.cli.garbage import seldom_looked_for
         from pneg.lm import Ledger, Metered, Paced, Policy, Price, Recorded, Run
+        from pneg.lm.estimate import tokenizer
         from pneg.lm.snapshot import reading
 
         price = self.price()
         paid = price or Price()
         run = Run(settings, str(paid.read), str(paid.cached), str(paid.written))
         with Ledger(self.ledger_of(out), run) as ledger, reading(known) as earlier, seldom_looked_for():
-            metered = Metered(lm, paid, self.budget, ledger.spent())
+            own = partial(tokenizer, lm.name)
+            metered = Metered(lm, paid, self.budget, ledger.spent(), ledger.attempted, own)
             alone = self.remote and not self.batch
             paced = Paced(metered, Policy(patience=self.patience)) if alone else metered
             yield Asked(Recorded(paced, ledger, self.form, earlier), metered, price is not None)

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 import click
 
 from pneg import files
+from pneg.cli.terminal import visible_json
 from pneg.dialogue import ENDINGS, Dialogue
 from pneg.errors import DataError
 
@@ -289,7 +290,7 @@ def report(found: Mapping[str, Any], text: str, as_json: bool) -> None:
     """Print a result, as JSON or as text, to which is added where bad lines are."""
     if "bad_lines" in found:
         text += f"\nbad lines: {found['bad_lines']}, set aside in {found['bad_lines_file']}"
-    click.echo(json.dumps(found, ensure_ascii=False) if as_json else text)
+    click.echo(visible_json(json.dumps(found, ensure_ascii=False)) if as_json else text)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

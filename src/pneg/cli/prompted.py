@@ -194,6 +194,7 @@ def _say_what_it_takes(
     common: dict[str, Any],
 ) -> None:
     from pneg.lm.estimate import Counted, estimate, guessed, habits, tokenizer
+    from pneg.lm.ledger_file import total_spent
     from pneg.lm.prices import Price
     from pneg.lm.recorded import answers
 
@@ -204,7 +205,7 @@ def _say_what_it_takes(
         asking = writing(counted, first=done, earlier=stopped.finished())
         for _ in options.bar(asking.propose(remaining, common["count"]), common["limit"], "context"):
             pass
-    price, usual = backend.price(), habits(ledger)
+    price, usual, spent = backend.price(), habits(ledger), total_spent(ledger)
     each = common["count"] if asking.instruction == "implicit" else 1
     found = estimate(counted, usual, price or Price(), asking.attempts, each)
     had = asking.tally.contexts - counted.requests
@@ -216,6 +217,7 @@ def _say_what_it_takes(
     told = {
         **asdict(found),
         **dollars,
+        "spent": str(spent),
         "done_before": done,
         "in_ledger": had,
         "requests_in_ledger": counted.had,
@@ -227,8 +229,9 @@ def _say_what_it_takes(
     text = (
         f"{found.contexts:,} contexts" + (f", {done:,} more are done" if done else "") + f"{known}\n"
         f"{found.requests:,} requests: {found.prompt_tokens:,} tokens to read, {found.completion_tokens:,} to write\n"
-        f"{cost if price else 'the price is not known: give --price-in and --price-out'}\n"
-        f"{found.hours:.2f} hours with {lm.concurrency} requests at a time\n"
+        f"{cost if price else 'the price is not known: give --price-in and --price-out'}"
+        + (f"; {spent:.4f} are spent, all runs in {ledger} together\n" if spent else "\n")
+        + f"{found.hours:.2f} hours with {lm.concurrency} requests at a time\n"
         f"tokens of prompts: {'counted' if exact else 'an estimate, the tokenizer is not at hand'}; answers of "
         f"{usual.written:.0f} tokens in {usual.seconds:.1f} s, {usual.faulty:.0%} of them faulty: {basis}"
     )

@@ -59,6 +59,7 @@ class Completion:
         cached_tokens: of the prompt, read from a cache.
         model: that wrote it, as the server reports it.
         backend: what the server says of itself, such as its build.
+        estimated: whether tokens are our own count, since the server did not tell them.
     """
 
     text: str
@@ -68,6 +69,7 @@ class Completion:
     cached_tokens: int = 0
     model: str = field(default="", compare=False)
     backend: str = field(default="", compare=False)
+    estimated: bool = False
 
 
 Complete = Callable[[Request], Awaitable[Completion]]

@@ -1,7 +1,6 @@
 """Continuous batching: many prompts are completed together; one that is done makes room for the next."""
 
 import queue
-import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -15,6 +14,7 @@ from pneg.errors import BackendError
 from pneg.lm.base import TOO_LONG, Completion, Request
 from pneg.lm.draw import Draw
 from pneg.lm.slots import Slots, logits_behind
+from pneg.lm.worker import Worker
 
 SHARED = 32
 """Tokens two prompts must begin alike with, for one to take over what the other has computed."""
@@ -66,8 +66,8 @@ class Engine:
         self._closing = False
         self._failure: BackendError | None = None
         self._open = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="pneg-engine", daemon=True)
-        self._thread.start()
+        self._pending: list[Text] = []
+        self._thread = Worker(self._run, self._ended, "pneg-engine")
 
     def submit(self, request: Request) -> "Future[Completion]":
         """Queue a prompt; the future has its completion, or the `BackendError` that says why it has none."""
@@ -100,21 +100,15 @@ class Engine:
         self._thread.join()
 
     def _run(self) -> None:
-        pending: list[Text] = []
-        try:
-            with torch.inference_mode():
-                while not self._closing:
-                    self._take(pending)
-                    free = self.slots - len(self._texts)
-                    if pending and (not self._texts or free >= max(1, self.slots // 8)):
-                        self._admit(pending)
-                    if self._texts:
-                        self._step()
-        except torch.OutOfMemoryError:
-            self._fail(pending, "it ran out of memory", "lower --concurrency")
-        finally:
-            error = sys.exception()
-            self._fail(pending, f"{type(error).__name__}: {error}" if error else None)
+        pending = self._pending
+        with torch.inference_mode():
+            while not self._closing:
+                self._take(pending)
+                free = self.slots - len(self._texts)
+                if pending and (not self._texts or free >= max(1, self.slots // 8)):
+                    self._admit(pending)
+                if self._texts:
+                    self._step()
 
     def _take(self, pending: list[Text]) -> None:
         """Take what waits; wait for it if there is nothing else to do."""
@@ -126,16 +120,18 @@ class Engine:
             if text is not None and not text.done.cancelled():
                 pending.append(text)
 
-    def _fail(self, pending: list[Text], reason: str | None, hint: str = "") -> None:
+    def _ended(self, error: BaseException | None) -> None:
         """Let nobody wait for a thread that has ended."""
         with self._open:
             self._closing = True
-            if reason:
-                self._failure = BackendError(f"the model failed: {reason}", retryable=False, hint=hint)
+            if isinstance(error, torch.OutOfMemoryError):
+                self._failure = BackendError("the model failed: it ran out of memory", hint="lower --concurrency")
+            elif error is not None:
+                self._failure = BackendError(f"the model failed: {type(error).__name__}: {error}")
             while not self._waiting.empty():
                 waiting = self._waiting.get()
-                pending += [waiting] if waiting else []
-        for text in [*self._texts, *pending]:
+                self._pending += [waiting] if waiting else []
+        for text in [*self._texts, *self._pending]:
             if self._failure and not text.done.done():
                 text.done.set_exception(self._failure)
             else:
@@ -160,8 +156,8 @@ class Engine:
                 if len(text.prompt) > SHARED:
                     beginnings.add(beginning)
                 wave.append((text, source))
-            pending[:] = later
             self._read(wave)
+            pending[:] = later  # not before they are in work, lest nobody answers for them should reading fail
 
     def _longest_like(self, prompt: list[int]) -> tuple[int, int]:
         """The slot whose text begins like the prompt, and for how many tokens; at least one is left to be read."""

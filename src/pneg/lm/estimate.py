@@ -1,7 +1,7 @@
 """What a job will take, before anything is spent."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -9,17 +9,14 @@ from pathlib import Path
 from pneg import models
 from pneg.errors import BackendError, MissingExtra, ModelError
 from pneg.lm.base import Complete, Completion, LanguageModel, Request
-from pneg.lm.ledger import explained, opened
-from pneg.lm.prices import Price
+from pneg.lm.ledger_file import SECONDS, WRITTEN, columns, reading
+from pneg.lm.prices import Price, Tokens
 from pneg.lm.recorded import Find
 
 CHARACTERS = 4
 """A token has about so many, in English."""
 ENOUGH = 100
 """Earlier answers from which something can be said."""
-
-Tokens = Callable[[str], int]
-"""How many tokens a text has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +132,11 @@ def habits(ledger: Path) -> Habits:
     """What earlier answers in a ledger were like; what is assumed where there are too few."""
     if not ledger.is_file():
         return Habits()
-    with explained(ledger), closing(opened(ledger)) as connection:
+    with reading(ledger) as connection:
+        own_count = "estimated" if "estimated" in columns(connection, "requests") else "0"
         row = connection.execute(
-            "SELECT avg(completion_tokens), avg(seconds), avg(faults != '[]'), count(*) FROM requests "
-            "WHERE refused = '' AND completion_tokens > 0"
+            f"SELECT avg({WRITTEN}), avg({SECONDS}), avg(faults != '[]'), count(*) FROM requests "
+            f"WHERE refused = '' AND {WRITTEN} > 0 AND NOT {own_count}"
         ).fetchone()
     return Habits(row[0], row[1], row[2] or 0.0, row[3]) if row[3] >= ENOUGH else Habits()
 

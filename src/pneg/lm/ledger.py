@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 import sqlite3
 import threading
 import time
@@ -9,8 +10,8 @@ from array import array
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, fields
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain
@@ -22,27 +23,13 @@ from typing import Any, TypeVar
 
 from pneg.errors import LedgerError
 from pneg.lm.base import Completion, Request
-from pneg.lm.prices import Price
+from pneg.lm.ledger_file import PATIENCE, ROW, RUN, add_missing_columns, columns, explained, opened, spent
+from pneg.lm.prices import MOST_TOKENS
+from pneg.lm.worker import Worker
 
-TABLES = """
-CREATE TABLE IF NOT EXISTS runs (
-    id INTEGER PRIMARY KEY, started TEXT NOT NULL, settings TEXT NOT NULL,
-    price_in TEXT NOT NULL, price_cached TEXT NOT NULL, price_out TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS requests (
-    hash BLOB NOT NULL UNIQUE, run INTEGER NOT NULL REFERENCES runs, seed INTEGER NOT NULL,
-    at REAL NOT NULL, seconds REAL NOT NULL,
-    text TEXT NOT NULL, cut INTEGER NOT NULL,
-    prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL,
-    model TEXT NOT NULL, backend TEXT NOT NULL,
-    refused TEXT NOT NULL DEFAULT '', faults TEXT
-);
-"""
-RUN = "started, settings, price_in, price_cached, price_out"
-ROW = "seed, at, seconds, text, cut, prompt_tokens, completion_tokens, cached_tokens, model, backend, refused, faults"
-ANSWER = ", ".join(part.name for part in fields(Completion))
-COLUMNS = f"hash, run, seed, at, seconds, refused, {ANSWER}"
-COMPLETION = attrgetter(*(part.name for part in fields(Completion)))
+ANSWER = "text, cut, prompt_tokens, completion_tokens, cached_tokens, model, backend"
+COLUMNS = f"hash, run, seed, at, seconds, refused, {ANSWER}, estimated"
+COMPLETION = attrgetter(*ANSWER.split(", "), "estimated")
 MERGE = f"""
 INSERT INTO main.runs ({RUN}) SELECT {RUN} FROM shard.runs EXCEPT SELECT {RUN} FROM main.runs;
 DROP TABLE IF EXISTS temp.numbers;
@@ -55,12 +42,6 @@ INSERT INTO main.requests (hash, run, {ROW})
         WHERE requests.faults IS NULL AND excluded.faults IS NOT NULL;
 """
 """Runs of one time, with the same settings and prices, are one: the parts of a job on a cluster are."""
-SPENT = (
-    "SELECT price_in, price_cached, price_out, sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens) "
-    "FROM requests JOIN runs ON run = runs.id GROUP BY run"
-)
-PATIENCE = 10.0
-"""Seconds to wait for another process that is writing."""
 AT_ONCE = 1024
 """Rows a transaction holds at most."""
 TOGETHER = (64, 8, 1)
@@ -78,10 +59,10 @@ JUDGE = {
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """An answer to be written, and who waits for it."""
+    """An answer to be written, and who waits for it, if anybody does."""
 
     values: tuple[Any, ...]
-    written: "asyncio.Future[None]"
+    written: "asyncio.Future[None] | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,30 +113,36 @@ class Ledger:
         self.path = path
         with explained(path):
             self._reader = opened(path, patience)
-            self._reader.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
             started = datetime.now(UTC).isoformat(timespec="seconds")
             settings = json.dumps(run.settings, sort_keys=True)
             values = (started, settings, run.price_in, run.price_cached, run.price_out)
             row = self._reader.execute(f"INSERT INTO runs ({RUN}) VALUES (?, ?, ?, ?, ?)", values)
             self.run = row.lastrowid or 0
             # Eight bytes of each hash, in order: nearly all requests of a new job are known to be new without a look.
-            beginnings = self._reader.execute("SELECT substr(hash, 1, 8) FROM requests ORDER BY hash")
+            beginnings = self._reader.execute(
+                "SELECT substr(hash, 1, 8) FROM requests "
+                "WHERE typeof(hash) = 'blob' AND length(hash) >= 8 ORDER BY hash"
+            )
             self._there = array("Q", (int.from_bytes(found) for (found,) in beginnings))
             self._writer = opened(path, patience)
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._in_hand: list[_Job] = []
         self._failed: LedgerError | None = None
-        self._thread = threading.Thread(target=self._write, name="ledger", daemon=True)
-        self._thread.start()
+        self._closed = LedgerError(path, "it is closed", "open it again")
+        self._ending = threading.Lock()
+        self._thread = Worker(self._write, self._ended, "ledger")
 
     def __enter__(self) -> "Ledger":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
         self._jobs.put(None)
         self._thread.join()
         self._reader.close()
         self._writer.close()
-        if self._failed and kind is None:
+        if self._failed not in (None, self._closed, error):
             raise self._failed
 
     def find(self, key: bytes) -> tuple[Completion, str] | None:
@@ -177,9 +164,7 @@ class Ledger:
     def spent(self) -> Decimal:
         """Dollars that all runs in it have cost, each at the prices of its time."""
         with explained(self.path):
-            rows = self._reader.execute(SPENT).fetchall()
-        costs = (Price(*map(Decimal, row[:3])).of(*row[3:]) for row in rows)
-        return sum(costs, Decimal(0))
+            return sum(spent(self._reader, self.path).values(), Decimal(0))
 
     async def record(
         self, key: bytes, request: Request, completion: Completion, seconds: float, refused: str = ""
@@ -202,9 +187,24 @@ class Ledger:
         """Note why responses of an answer were refused; it is written with the next row, at the latest on closing."""
         self._put(_Verdict(key, json.dumps(faults) if faults else "[]"))
 
+    def attempted(self, request: Request, cost: Completion, seconds: float, why: str) -> None:
+        """Note a request without an answer that may be billed all the same; it is written as `judge` has it.
+
+        It has a row of its own under a hash that no request has, so that the request may be asked again.
+
+        Args:
+            request: what was asked.
+            cost: the tokens that may be billed.
+            seconds: it took.
+            why: there is no answer.
+        """
+        values = (secrets.token_bytes(32), self.run, request.seed, time.time(), seconds, why, *COMPLETION(cost))
+        self._put(_Row(values, None))
+
     def _put(self, job: _Job) -> None:
-        self._check()
-        self._jobs.put(job)
+        with self._ending:  # what is put behind the writer's back would never be written, nor failed
+            self._check()
+            self._jobs.put(job)
 
     def _check(self) -> None:
         if self._failed:
@@ -217,39 +217,68 @@ class Ledger:
             with suppress(Empty):
                 while len(jobs) < AT_ONCE and jobs[-1] is not None:
                     jobs.append(self._jobs.get_nowait())
-            if found := [job for job in jobs if job is not None]:
-                self._commit(found)
+            self._in_hand = [job for job in jobs if job is not None]
+            if self._in_hand:
+                with explained(self.path):
+                    self._commit(self._in_hand)
+                _tell(self._in_hand, None)
             if jobs[-1] is None:
                 return
 
+    def _ended(self, error: BaseException | None) -> None:
+        """Let nobody wait for a writer that has ended: whatever ended it, all that is not written has failed."""
+        if error is None:
+            failed = self._closed
+        elif isinstance(error, LedgerError):
+            failed = error
+        else:
+            why = ": ".join(filter(None, (type(error).__name__, str(error))))
+            remedy = "what was answered before is kept; give the same command to go on"
+            failed = LedgerError(self.path, f"an answer could not be written ({why})", remedy)
+            failed.__cause__ = error
+        with self._ending:
+            self._failed = failed
+        waiting = self._in_hand
+        with suppress(Empty):
+            while True:
+                waiting += filter(None, [self._jobs.get_nowait()])
+        _tell(waiting, failed)
+
     def _commit(self, jobs: Sequence[_Job]) -> None:
-        try:
-            with explained(self.path), self._writer:  # rolled back when it fails
-                self._writer.execute("BEGIN IMMEDIATE")
-                for rows in _grouped([job.values for job in jobs if isinstance(job, _Row)]):
-                    self._writer.execute(INSERT[len(rows)], tuple(chain.from_iterable(rows)))
-                judged: defaultdict[str, list[bytes]] = defaultdict(list)
-                for job in jobs:  # what is judged was answered before
-                    if isinstance(job, _Verdict):
-                        judged[job.faults].append(job.key)
-                for faults, keys in judged.items():
-                    for some in _grouped(keys):
-                        self._writer.execute(JUDGE[len(some)], (faults, faults, *some))
-        except LedgerError as error:
-            self._failed = error
-        waiting: defaultdict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = defaultdict(list)
-        for job in jobs:
-            if isinstance(job, _Row):
-                waiting[job.written.get_loop()].append(job.written)
-        for loop, written in waiting.items():
-            with suppress(RuntimeError):  # it is closed: nobody waits any more
-                loop.call_soon_threadsafe(_tell, written, self._failed)
+        with self._writer:  # rolled back when it fails
+            self._writer.execute("BEGIN IMMEDIATE")
+            for rows in _grouped([job.values for job in jobs if isinstance(job, _Row)]):
+                self._writer.execute(INSERT[len(rows)], tuple(chain.from_iterable(rows)))
+            judged: defaultdict[str, list[bytes]] = defaultdict(list)
+            for job in jobs:  # what is judged was answered before
+                if isinstance(job, _Verdict):
+                    judged[job.faults].append(job.key)
+            for faults, keys in judged.items():
+                for some in _grouped(keys):
+                    self._writer.execute(JUDGE[len(some)], (faults, faults, *some))
 
 
 def answer(connection: sqlite3.Connection, key: bytes) -> tuple[Completion, str] | None:
-    """What was answered to the request of this hash, and why it was refused if it was; None where there is none."""
+    """What was answered to the request of this hash, and why it was refused if it was; None where there is none.
+
+    A row that was edited is read as far as it goes, and judged as any other answer: what is no text is an empty one,
+    what is no number of tokens is 0.
+    """
     row = connection.execute(f"SELECT {ANSWER}, refused FROM requests WHERE hash = ?", (key,)).fetchone()
-    return row and (Completion(row[0], bool(row[1]), *row[2:7]), row[7])
+    if row is None:
+        return None
+    text, cut, *counts, model, backend, refused = row
+    read, written, cached = map(_as_count, counts)
+    completion = Completion(_as_text(text), bool(cut), read, written, cached, _as_text(model), _as_text(backend))
+    return completion, _as_text(refused)
+
+
+def _as_text(stored: object) -> str:
+    return stored if isinstance(stored, str) else ""
+
+
+def _as_count(stored: object) -> int:
+    return stored if isinstance(stored, int) and 0 <= stored <= MOST_TOKENS else 0
 
 
 def _grouped(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
@@ -261,8 +290,18 @@ def _grouped(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
             start += size
 
 
-def _tell(written: "Iterable[asyncio.Future[None]]", failed: LedgerError | None) -> None:
-    """Let those go on who wait for their rows."""
+def _tell(jobs: Iterable[_Job], failed: LedgerError | None) -> None:
+    """Let those go on who wait for their rows, each on its own event loop."""
+    waiting: defaultdict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = defaultdict(list)
+    for job in jobs:
+        if isinstance(job, _Row) and job.written is not None:
+            waiting[job.written.get_loop()].append(job.written)
+    for loop, written in waiting.items():
+        with suppress(RuntimeError):  # it is closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, written, failed)
+
+
+def _resolve(written: "Iterable[asyncio.Future[None]]", failed: LedgerError | None) -> None:
     for each in written:
         if each.done():
             continue
@@ -281,64 +320,10 @@ def merge(path: Path, shards: Iterable[Path], patience: float = PATIENCE) -> Non
         LedgerError: as `Ledger`.
     """
     with explained(path), closing(opened(path, patience)) as connection:
-        connection.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
         for shard in shards:
             with explained(shard):
                 connection.execute("ATTACH ? AS shard", (str(shard),))
-                tables = connection.execute("SELECT count(*) FROM shard.sqlite_master WHERE name = 'requests'")
-                if tables.fetchone() != (0,):  # or the job was killed before it had made them
+                if columns(connection, "requests", "shard"):  # or the job was killed before it had made them
+                    add_missing_columns(connection, "shard")
                     connection.executescript(f"BEGIN IMMEDIATE; {MERGE} COMMIT;")
                 connection.execute("DETACH shard")
-
-
-def opened(path: Path, patience: float = PATIENCE) -> sqlite3.Connection:
-    """A connection to a ledger that commits only when told to, to the disk and not just to the system's memory."""
-    connection = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
-    until = time.monotonic() + patience
-    while True:  # SQLite does not wait for another connection that is changing the mode, too
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            break
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                raise
-            time.sleep(0.01)
-    connection.execute("PRAGMA synchronous = FULL")
-    return connection
-
-
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn what SQLite says inside the block into where, what, and what to do.
-
-    Raises:
-        LedgerError: for any error of SQLite.
-    """
-    try:
-        yield
-    except sqlite3.Error as error:
-        name = getattr(error, "sqlite_errorname", "") or ""
-        for beginning, (found, remedy) in SAID.items():
-            if name.startswith(beginning):
-                raise LedgerError(path, found, remedy) from error
-        raise LedgerError(path, f"SQLite says: {error}", "choose another --ledger") from error
-
-
-SAID = {
-    "SQLITE_FULL": (
-        "the disk is full; nothing that was answered before is lost",
-        "make room and give the same command again",
-    ),
-    "SQLITE_IOERR": (
-        "it cannot be written to; nothing that was answered before is lost",
-        "check the disk and give the same command again",
-    ),
-    "SQLITE_BUSY": (
-        "another process has locked it",
-        "wait for that to end and give the same command again, or choose another --ledger",
-    ),
-    "SQLITE_READONLY": ("it may not be written to", "change its permissions, or choose another --ledger"),
-    "SQLITE_CANTOPEN": ("it cannot be opened", "check the path and its permissions, or choose another --ledger"),
-    "SQLITE_NOTADB": ("it is no ledger", "choose another --ledger"),
-    "SQLITE_CORRUPT": ("it is damaged", "move it away, or choose another --ledger"),
-}

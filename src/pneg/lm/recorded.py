@@ -4,16 +4,19 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import fields, replace
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from pneg.errors import BackendError
 from pneg.lm.base import Complete, Completion, LanguageModel, Request, Sampling
-from pneg.lm.ledger import Ledger, answer, explained, opened
+from pneg.lm.ledger import Ledger, answer
+from pneg.lm.ledger_file import explained, reading
+from pneg.lm.prices import at_most, is_count
 
 SAMPLING = attrgetter(*(part.name for part in fields(Sampling)))
 IN_WORK = 1024
@@ -81,12 +84,30 @@ class Recorded:
             completion = await ask(request)
         except BackendError as error:
             if error.reason and error.billed:
-                await self.ledger.record(key, request, Completion(""), time.perf_counter() - started, error.reason)
+                cost = at_most(request)
+                await self.ledger.record(key, request, cost, time.perf_counter() - started, error.reason)
             raise
-        if not completion.text.isascii():  # half a surrogate pair is no text
-            completion = replace(completion, text=completion.text.encode(errors="replace").decode())
+        completion = storable(completion)
         await self.ledger.record(key, request, completion, time.perf_counter() - started)
         return completion
+
+
+def storable(completion: Completion) -> Completion:
+    """The completion with what no ledger can hold made harmless.
+
+    Half a surrogate pair, which is no text, becomes a question mark; what is no number of tokens is not known.
+    """
+    odd: dict[str, Any] = {
+        name: text.encode(errors="replace").decode()
+        for name in ("text", "model", "backend")
+        if not (text := getattr(completion, name)).isascii()
+    }
+    odd |= {
+        name: 0
+        for name in ("prompt_tokens", "completion_tokens", "cached_tokens")
+        if not is_count(getattr(completion, name))
+    }
+    return replace(completion, **odd) if odd else completion
 
 
 def _who(form: str, lm: LanguageModel) -> str:
@@ -120,10 +141,7 @@ def answers(paths: Iterable[Path], lm: LanguageModel, form: str = "") -> Iterato
         LedgerError: as `Ledger`.
     """
     with ExitStack() as stack:
-        ledgers = []
-        for path in filter(Path.is_file, paths):
-            with explained(path):
-                ledgers.append((path, stack.enter_context(closing(opened(path)))))
+        ledgers = [(path, stack.enter_context(reading(path))) for path in paths if path.is_file()]
 
         def find(request: Request) -> tuple[Completion, str] | None:
             key = _hash(_who(form, lm), request)

@@ -11,7 +11,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pneg.lm.base import Completion
-from pneg.lm.ledger import answer, explained, opened
+from pneg.lm.ledger import answer
+from pneg.lm.ledger_file import explained, opened
 
 Answer = tuple[Completion, str]
 """What was answered, and why it was refused if it was."""

@@ -33,6 +33,8 @@ DATA = Path(__file__).parents[4] / "shared" / "data" / "dailydialog++"
         ("there is SOUP", "copy of a positive"),
         ("A little,  what is there?", "copy of a turn"),
         ("Hunger is a bad cook.", "duplicate"),
+        ("The soup \ud83d is cold.", "no text"),
+        ("The soup \N{POT OF FOOD} is cold.", None),
     ],
 )
 def test_a_response_is_refused_for_this_reason(text: str, fault: str | None) -> None:

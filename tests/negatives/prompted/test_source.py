@@ -1,14 +1,16 @@
 """The whole method, with a language model that says what it was told to, and with the real one."""
 
+import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from pneg import Dialogue, corpora
 from pneg.dialogue import normalised
 from pneg.errors import BackendError
-from pneg.lm import Completion, Embedded, Request, Scripted, Transformers
+from pneg.lm import Completion, Embedded, Ledger, Recorded, Request, Run, Scripted, Transformers
 from pneg.lm.base import TOO_LONG
 from pneg.lm.client import REFUSED
 from pneg.negatives import Prompted, add
@@ -191,3 +193,34 @@ def test_a_real_language_model_writes_negatives(language_model: Embedded | Trans
     assert sum(map(len, written)) == 15 - source.counts["too few"]
     assert source.tally.contexts == 3
     assert source.tally.prompt_tokens > 3 * 200
+
+
+@pytest.mark.parametrize(
+    ("poison", "fault"),
+    [
+        (
+            r'{"responses": ["A \ud83d broken one", "B \ud83d broken too", "C \ud83d", "D \ud83d", "E \ud83d"]}',
+            "no text",
+        ),
+        ('{"responses": ' + "[" * 100_000, "empty"),
+        ("", "empty"),
+    ],
+)
+def test_an_answer_in_a_ledger_that_cannot_be_used_is_a_fault_and_written_again(
+    tmp_path: Path, poison: str, fault: str
+) -> None:
+    good = json.dumps({"responses": [f"Good {word} of them" for word in ("one", "two", "three", "four", "five")]})
+    answers = ["____", poison, good]
+
+    def write() -> tuple[tuple[str, ...], dict[str, int], int]:
+        with Ledger(tmp_path / "l.sqlite", Run({})) as ledger:
+            lm = Scripted(answers, concurrency=1)
+            recorded = Recorded(lm, ledger, "chat")
+            source = Prompted(recorded, E, structured=True, judged=recorded.judge)
+            [responses] = source.propose(DIALOGUES[:1], 5)
+            return responses, dict(source.counts), len(lm.requests)
+
+    responses, counts, asked = write()
+    assert responses == tuple(f"Good {word} of them" for word in ("one", "two", "three", "four", "five"))
+    assert (set(counts), asked) == ({"underscores", fault}, 3)
+    assert write() == (responses, counts, 0)

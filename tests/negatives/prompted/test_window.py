@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from pneg.errors import BackendError
+from pneg.negatives.prompted import window as module
 from pneg.negatives.prompted.window import HAND_OVER, Window
 
 
@@ -112,3 +114,43 @@ def test_a_caller_that_was_told_often_still_waits_for_what_is_not_done(loop: asy
     found.give(0.1)
     found.take()
     assert found.looks <= 3
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt("now"), MemoryError("none left")])
+def test_what_would_end_the_event_loop_fails_in_its_turn_and_the_others_go_on(
+    loop: asyncio.AbstractEventLoop, error: BaseException
+) -> None:
+    async def write(number: int) -> int:
+        if number == 1:
+            raise error
+        return number
+
+    taken = window(loop, write, 1)
+    for number in range(3):
+        taken.give(number)
+    assert taken.take() == (0, 0)
+    with pytest.raises((BackendError, MemoryError), match=f"{error}"):
+        taken.take()
+    assert taken.take() == (2, 2)
+
+
+def test_who_waits_is_told_when_the_event_loop_has_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK", 0.01)
+    loop = asyncio.new_event_loop()
+
+    def run() -> None:
+        loop.run_forever()
+        loop.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    async def write(_: int) -> None:
+        loop.stop()
+        await asyncio.Event().wait()
+
+    taken = window(loop, write, 1)
+    taken.give(0)
+    with pytest.raises(BackendError, match="the event loop ended before all was written"):
+        taken.take()
+    thread.join()

@@ -144,3 +144,31 @@ def test_scores_are_float32_in_the_order_of_the_pairs() -> None:
         assert scores.tolist() == [2, 0, 1]
 
     run(work)
+
+
+def test_those_who_wait_are_told_when_the_work_ends_before_its_time_and_the_next_request_is_scored() -> None:
+    async def work(batcher: Batcher, selector: Scripted) -> None:
+        selector.hold()
+        first = batcher.submit(asked("a"))
+        await begun(selector)
+        second = batcher.submit(asked("b"))
+        scored, selector.score = selector.score, lambda *_, **__: None  # no scores: what hands them out fails
+        selector.release()
+        assert (await first).tolist() == [0]
+        with pytest.raises(TypeError):
+            await second
+        assert batcher.waiting == 0
+        selector.score = scored
+        assert (await batcher.submit(asked("ccc"))).tolist() == [2]
+
+    run(work)
+
+
+def test_those_who_wait_are_told_when_there_is_no_thread_any_more() -> None:
+    async def work(batcher: Batcher, selector: Scripted) -> None:
+        batcher.close()
+        with pytest.raises(RuntimeError, match="shutdown"):
+            await batcher.submit(asked("a"))
+        assert batcher.waiting == 0
+
+    run(work)

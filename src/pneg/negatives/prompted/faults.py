@@ -1,4 +1,4 @@
-"""Why a written response is refused: Appendix F of the paper, and copies."""
+"""Why a written response is refused: Appendix F of the paper, copies, and what is no text."""
 
 import re
 from collections.abc import Sequence
@@ -10,6 +10,8 @@ from pneg.negatives.prompted.parse import Parsed
 
 REPETITION, UNDERSCORES, NUMBERING = "repetition", "underscores", "numbering"
 EMPTY, TOO_LONG, COPY_OF_A_TURN, DUPLICATE = "empty", "too long", "copy of a turn", "duplicate"
+NO_TEXT = "no text"
+"""Half a surrogate pair, which JSON may hold and no file of UTF-8 can."""
 
 MOST_WORDS = 60
 """The longest of DailyDialog++'s 5,140 human negatives (dev) has 44 words."""
@@ -17,6 +19,7 @@ MOST_WORDS = 60
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 _BETWEEN = str.maketrans({chr(code): " " for code in range(128) if not chr(code).isalnum()})
 """What stands between words, in a text of ASCII without an apostrophe; quicker than the pattern."""
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 _UNDERSCORES = re.compile(r"_\s?_")
 _TAG = re.compile(r"(?:^|\s)[A-D]\s?:\s|Dialogue context:")
 
@@ -36,6 +39,8 @@ class Faults:
 
     def of(self, written: Parsed) -> str | None:
         """Why the response must be written again; None, and it counts as taken, when it is good."""
+        if not written.text.isascii() and _HALF_A_PAIR.search(written.text):
+            return NO_TEXT
         key, words = normalised(written.text), _words(written.text)
         if written.cut or len(words) > MOST_WORDS:
             return TOO_LONG

@@ -17,10 +17,16 @@ def schema(count: int) -> str:
 
 
 def numbered(answer: str, first: int) -> str:
-    """The responses in a JSON answer as they would stand behind the number `first`; what is no such JSON as it is."""
+    """The responses in a JSON answer as they would stand behind the number `first`.
+
+    A text that is no JSON is left as it is, for a server that takes no notice of the schema; JSON of another form, or
+    cut off, holds nothing.
+    """
     try:
         responses = json.loads(answer)["responses"]
-        lines = [f"{number}. {' '.join(text.split())}" for number, text in enumerate(responses, first)]
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return answer
+    except (ValueError, LookupError, TypeError, RecursionError):
+        responses = None
+    if not isinstance(responses, list) or not all(isinstance(text, str) for text in responses):
+        return "" if answer.lstrip()[:1] in ("{", "[") else answer
+    lines = [f"{number}. {' '.join(text.split())}" for number, text in enumerate(responses, first)]
     return "\n".join(lines).removeprefix(f"{first}.")

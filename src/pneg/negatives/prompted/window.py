@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Generic, TypeVar
 
+from pneg.errors import BackendError
+
 Given = TypeVar("Given")
 Written = TypeVar("Written")
 
 HAND_OVER = 0.005
 """Seconds for which what is done waits for more of it: each change of threads costs as much as a small request."""
+
+LOOK = 1.0
+"""Seconds after which is looked whether the event loop is still there: one that has died tells nobody."""
 
 
 @dataclass(slots=True)
@@ -67,12 +72,17 @@ class Window(Generic[Given, Written]):
 
         Raises:
             Exception: what writing it raised.
+            BackendError: when the event loop has ended, and nothing will be written any more.
         """
         while not self.first_is_done():
-            self._told.wait()
+            while not self._told.wait(LOOK):
+                if self._loop.is_closed():
+                    raise BackendError("the event loop ended before all was written")
             self._told.clear()  # before the first is looked at again, lest what is told in between is missed
         place = self._all.popleft()
         assert place.task is not None
+        if place.task.cancelled():
+            raise BackendError("the event loop ended before all was written")
         return place.given, place.task.result()
 
     async def close(self) -> None:
@@ -92,7 +102,10 @@ class Window(Generic[Given, Written]):
             place.task.add_done_callback(self._done)
 
     async def _written(self, given: Given) -> Written:
-        return await self._write(given)
+        try:
+            return await self._write(given)
+        except (SystemExit, KeyboardInterrupt) as error:  # it would end the event loop, and with it all others
+            raise BackendError(f"writing was ended by {type(error).__name__}: {error}") from error
 
     def _done(self, task: "asyncio.Task[Written]") -> None:
         self._working.discard(task)

@@ -55,6 +55,7 @@ class Batcher:
         self.selector, self.metrics, self.together, self.most_waiting = selector, metrics, together, waiting
         self.waiting = 0
         self._line: deque[_Asked] = deque()
+        self._in_hand: list[_Asked] = []
         self._thread = ThreadPoolExecutor(1, "selector")
         self._working: asyncio.Task[None] | None = None
         self._pace = 0.0  # seconds a candidate, of the last call
@@ -81,6 +82,7 @@ class Batcher:
         asked.answer.add_done_callback(lambda answer: self._leave(asked) if answer.cancelled() else None)
         if self._working is None or self._working.done():
             self._working = loop.create_task(self._work())
+            self._working.add_done_callback(self._ended)
         return asked.answer
 
     def close(self) -> None:
@@ -96,9 +98,23 @@ class Batcher:
             self._line.remove(asked)
             self._count(-len(asked.pairs))
 
+    def _ended(self, working: "asyncio.Task[None]") -> None:
+        """Let nobody wait for work that has ended before its time; the next request begins it anew."""
+        error = None if working.cancelled() else working.exception()
+        if error is None and not working.cancelled():
+            return
+        waiting = [*self._in_hand, *self._line]
+        self._line.clear()
+        self._count(-self.waiting)
+        for asked in waiting:
+            if error is None:
+                asked.answer.cancel()
+            elif not asked.answer.done():
+                asked.answer.set_exception(error)
+
     async def _work(self) -> None:
         while self._line:
-            batch = self._next()
+            self._in_hand = batch = self._next()
             if await self._score(batch) and len(batch) > 1:  # so that only what is at fault fails
                 for asked in batch:
                     if not asked.answer.done():
