@@ -25,8 +25,8 @@ from pneg.selector.dropout import Masks, install
 from pneg.selector.losses import group_softmax, positive_first, smoothed, soft_labels
 from pneg.selector.model import Selector, computing
 from pneg.selector.processes import Processes
-from pneg.selector.ranking import MARK
 from pneg.selector.recipe import Recipe, Step
+from pneg.selector.settings import MARK
 from pneg.selector.steps import OF_A_GROUP, Piece, TrainingSet, ahead
 
 with needs("selector"):
