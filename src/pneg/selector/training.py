@@ -82,7 +82,8 @@ def train(
     checks = Candidates.of(held_out, recipe.adversarial, recipe.history, others=training) if held_out else None
     teacher = Selector.load(recipe.teacher, processes.device) if recipe.teacher else None
     if teacher is not None:  # one whose scores are no numbers is refused here, and not as a loss
-        teacher.score([(group.context, candidates.responses[group.positives[0]]) for group in candidates.groups[:8]])
+        first = candidates.groups[:8]
+        teacher.score([(group.context, candidates.responses[group.positives[0]]) for group in first], whole=True)
     run = _Run(
         selector,
         recipe,
@@ -328,7 +329,7 @@ class _Run:
         (number, rate, found), self._untold = self._untold, None
         loss, spread, _ = found.tolist()
         if not math.isfinite(loss) or not math.isfinite(spread):
-            raise self._diverged(f"the loss of step {number} of {self.steps} is {loss}", float(rate))
+            raise self._diverged(f"the loss of step {number} of {self.steps} is {loss}", rate)
         validation = self._validate() if ended else None
         if validation is not None and not math.isfinite(validation):
             raise self._diverged(
@@ -347,7 +348,7 @@ class _Run:
             self._spreads = []
         return Step(number, self.steps, loss, spread, float(rate), validation, warning)
 
-    def _diverged(self, what: str, rate: float) -> ModelError:
+    def _diverged(self, what: str, rate: float | torch.Tensor) -> ModelError:
         """The error that stops a training which has gone wrong, with what may help."""
         remedies = [f"train with a learning rate below {self.recipe.learning_rate:g}"]
         if self.recipe.weights:
@@ -357,7 +358,7 @@ class _Run:
         if self.recipe.teacher:
             remedies.append(f"another teacher than {self.recipe.teacher}")
         return ModelError(
-            f"the training has diverged: {what}, at a learning rate of {rate:.3g}; {' or '.join(remedies)}, in "
+            f"the training has diverged: {what}, at a learning rate of {float(rate):.3g}; {' or '.join(remedies)}, in "
             f"another folder ({self.kept or 'nothing was kept'})"
         )
 
