@@ -86,6 +86,8 @@ class Selector(Scorer):
 
     def _check(self) -> None:
         backbone = self.source
+        if self.history < 1:
+            raise ModelError(f"a selector that reads {self.history} turns reads no context; take 1 or more")
         if self.architecture == "shared" and not encoder.known(self.model):
             families = ", ".join(encoder.FAMILIES)
             raise ModelError(
@@ -155,7 +157,6 @@ class Selector(Scorer):
                 files=settings.written(folder, names),
             ),
         )
-        self.source = str(folder)
 
     @property
     def temperature(self) -> float | None:

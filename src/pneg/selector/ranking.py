@@ -43,7 +43,7 @@ class Question:
         persona: sentences about the one who responds.
 
     Raises:
-        DataError: when the context is empty, or one of the three is one string.
+        DataError: when the context is empty, one of the three is one string, or holds what is no text.
     """
 
     context: tuple[str, ...]
@@ -65,6 +65,21 @@ class Question:
     def __post_init__(self) -> None:
         if not self.context:
             raise DataError("the context is empty", "expected a list of turns, at least one")
+        for name, texts in (("context", self.context), ("candidates", self.candidates), ("persona", self.persona)):
+            for text in texts:
+                if not _is_text(text):
+                    raise DataError(f"{name}: {text!r:.80} is no text", "expected text in UTF-8")
+
+
+def _is_text(text: object) -> bool:
+    """Whether it is a string that UTF-8 can hold, which bytes of a command line in another encoding are not."""
+    if not isinstance(text, str):
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Scorer(Protocol):

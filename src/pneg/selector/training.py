@@ -358,8 +358,8 @@ class _Run:
         if self.recipe.teacher:
             remedies.append(f"another teacher than {self.recipe.teacher}")
         return ModelError(
-            f"the training has diverged: {what}, at a learning rate of {float(rate):.3g}; {' or '.join(remedies)}, in "
-            f"another folder ({self.kept or 'nothing was kept'})"
+            f"the training has diverged: {what}, at a learning rate of {float(rate):.3g}; "
+            f"{' or '.join(remedies)}, in another folder ({self.kept or 'nothing was kept'})"
         )
 
     def _check_weights(self) -> None:

@@ -159,11 +159,13 @@ class Server(uvicorn.Server):
         self.ready, self.grace, self.cut_off = ready, grace, 0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept requests, and say so."""
         await super().startup(sockets)
         if self.started:
             self.ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more, and wait until what is in work is done or cut off."""
         timer = asyncio.get_running_loop().call_later(self.grace, self._cut)
         try:
             await super().shutdown(sockets)
