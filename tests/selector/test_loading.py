@@ -104,6 +104,11 @@ def test_an_older_selector_without_a_tokenizer_is_refused(class_: str, older: Pa
 def test_an_older_selector_whose_tokenizer_knows_no_word_is_refused(older: Path) -> None:
     with pytest.raises(ModelError, match="ordinary words are all unknown to the tokenizer"):
         Selector.load(unknowing(older))
+    tokenizer = json.loads((older / "tokenizer.json").read_text())
+    tokenizer["model"]["unk_token"] = "<unk>"  # which tokenizers refuses at the first word, as it does MPNet's
+    (older / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(ModelError, match="older cannot be used: the tokenizer is broken: WordPiece error"):
+        Selector.load(older)
 
 
 @pytest.mark.parametrize(

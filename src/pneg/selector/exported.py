@@ -251,11 +251,9 @@ def _pairs(folder: Path, found: settings.Settings) -> PairTokenizer:
     except Exception as error:  # what tokenizers raises is a bare Exception
         raise ModelError(f"{folder} is broken: {TOKENIZER}: {error}; {settings.REMEDY}") from error
     try:
-        pairs = PairTokenizer(tokenizer, found.max_length, pad=found.pad, types=found.types)
-        pairs.check_words()
+        return PairTokenizer.checked(tokenizer, found.max_length, pad=found.pad, types=found.types)
     except ModelError as error:
         raise ModelError(f"{folder} is broken: {error}; {settings.REMEDY}") from error
-    return pairs
 
 
 def cores() -> int:

@@ -216,10 +216,8 @@ def computing(device: torch.device, precision: str) -> torch.autocast:
 
 def _pairs(source: str | Path, tokenizer: Any, max_length: int) -> PairTokenizer:
     try:
-        pairs = PairTokenizer(tokenizer, max_length)
-        pairs.check_words()
+        return PairTokenizer.checked(tokenizer, max_length)
     except ModelError as error:
         raise ModelError(
             f"{source} cannot be used: {error}; copy the folder again, or take another encoder"
         ) from error
-    return pairs

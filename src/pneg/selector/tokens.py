@@ -96,12 +96,25 @@ class PairTokenizer:
         if max_length < self.specials + 2:
             raise ModelError(f"the maximum length is {max_length}, pairs need {self.specials + 2} tokens at least")
 
-    def check_words(self) -> None:
-        """Refuse a tokenizer without a vocabulary, to which all words are unknown.
+    @classmethod
+    def checked(
+        cls, tokenizer: Any, max_length: int, *, pad: int | None = None, types: bool | None = None
+    ) -> "PairTokenizer":
+        """One whose tokenizer, from a folder that may be damaged, knows ordinary words; arguments as of the class.
 
         Raises:
-            ModelError: when ordinary words are not told apart.
+            ModelError: as above, or when the tokenizer has no vocabulary.
         """
+        try:
+            pairs = cls(tokenizer, max_length, pad=pad, types=types)
+            pairs._check_words()
+        except ModelError:
+            raise
+        except Exception as error:  # what tokenizers raises is a bare Exception
+            raise ModelError(f"the tokenizer is broken: {error}") from error
+        return pairs
+
+    def _check_words(self) -> None:
         self._whole_texts()
         found = self.inner.encode_batch_fast(list(WORDS), add_special_tokens=False)
         # an unknown word is one token, behind the mark of a word's beginning in some tokenizers

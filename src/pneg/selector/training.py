@@ -368,8 +368,9 @@ class _Run:
         Raises:
             ModelError: when one is NaN or infinite.
         """
-        finite = torch.stack([torch.isfinite(value).all() for value in self.parameters])
-        if not bool(finite.all()):
+        # a sum is much faster, and no number where any of its terms is none
+        sums = torch.stack([value.detach().sum() for value in self.parameters])
+        if not bool(torch.isfinite(sums).all()):
             what = f"the weights after step {self.done} of {self.steps} are no numbers"
             raise self._diverged(what, self.schedule.get_last_lr()[0])
 
