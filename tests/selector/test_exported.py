@@ -25,7 +25,7 @@ def older(folder: Path, copy: Path, **changes: Any) -> Path:
     """A copy as an earlier version wrote it, without a list of files, with other settings."""
     shutil.copytree(folder, copy)
     settings = json.loads((copy / "selector.json").read_text())
-    del settings["files"]
+    settings.pop("files", None)
     (copy / "selector.json").write_text(json.dumps({**settings, **changes}))
     return copy
 
