@@ -67,15 +67,16 @@ def test_an_export_of_an_earlier_version_loads_and_scores_the_same(exports: dict
         assert np.array_equal(found, expected)
 
 
-@pytest.mark.parametrize("content", [b"", b"no graph", b"\x08\x07" * 50], ids=["empty", "text", "bytes"])
-@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize(
+    "content", [b"", b"no graph", b"\x08\x07" * 50, None], ids=["empty", "text", "bytes", "half"]
+)
 def test_a_graph_that_is_empty_or_cut_off_is_refused(
-    content: bytes, cut: bool, exports: dict[str, Path], tmp_path: Path
+    content: bytes | None, exports: dict[str, Path], tmp_path: Path
 ) -> None:
     folder = older(exports["cross"], tmp_path / "older")
     whole = (folder / MODEL).read_bytes()
-    (folder / MODEL).write_bytes(whole[: len(whole) // 2] if cut else content)
-    with pytest.raises(ModelError, match=r"older.* is broken"):
+    (folder / MODEL).write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(ModelError, match=r"model\.onnx is broken: "):
         ranking.load(folder)
 
 

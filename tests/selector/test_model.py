@@ -104,9 +104,7 @@ def test_a_context_that_is_no_list_of_turns_is_refused(context: object, backbone
 def test_what_is_no_text_is_refused(text: object, backbones: dict[str, Path]) -> None:
     selector = Selector.create(str(backbones["bert"]))
     for context, candidates in (([text], ["a"]), (["a"], ["b", text])):
-        with pytest.raises(
-            DataError, match=r"^(context|candidates): .* is no text; expected text in UTF-8"
-        ):
+        with pytest.raises(DataError, match=r"^(context|candidates): .* is no text; expected text in UTF-8"):
             selector.rank(context, candidates)  # type: ignore[arg-type]
 
 
