@@ -2,7 +2,7 @@
 
 PnegError                 everything below; a command prints it as one line and exits with its status
 ├── DataError             a file, a line of it, or a word on the command line is wrong  (exit status 2)
-├── ModelError            a model cannot be found, fetched, checked or loaded
+├── ModelError            a model cannot be found, fetched, checked, loaded or trained, or its scores are no numbers
 ├── BackendError          a language model's server refused, failed or could not be reached
 ├── LedgerError           the ledger cannot be opened, read or written
 ├── BudgetExceeded        going on would cost more than was allowed
@@ -38,7 +38,7 @@ class DataError(PnegError):
 
 
 class ModelError(PnegError):
-    """A model that cannot be found, fetched, checked or loaded."""
+    """A model that cannot be found, fetched, checked, loaded or trained, or whose scores are no numbers."""
 
 
 class BackendError(PnegError):

@@ -18,7 +18,7 @@ import pytest
 from pneg import Selector, devices
 from pneg.cli import main
 from pneg.cli.train import train
-from pneg.selector import ranking, training
+from pneg.selector import settings, training
 from pneg.selector.recipe import Recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -291,7 +291,7 @@ def test_an_export_in_float32_rounds_nothing_and_measures_no_sets_unless_asked(
     assert "it is there already; choose another output, or add --force to replace it" in capsys.readouterr().err
     assert main([*words, "--ranges", str(alone), "--force"]) == 2
     assert f"{alone}: no dialogue has two candidates; 8-bit ranges are taken from them" in capsys.readouterr().err
-    assert ranking.settings(tmp_path / "out")["export"]["precision"] == "float32"  # the one before is left
+    assert settings.read(tmp_path / "out").export["precision"] == "float32"  # the one before is left
 
 
 def test_a_calibrated_selector_and_its_export_give_probabilities(

@@ -151,7 +151,24 @@ def test_a_client_that_sends_nothing_more_does_not_keep_it_beyond_the_grace(fold
             b"POST /rank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
         )
         assert server.ask(["Hi."], ["a"])[0] == 200
-        assert server.stop()[0] == 0
+        status, said = server.stop()
+    assert status == 0
+    assert said.splitlines()[1:] == ["pneg: 1 request was cut off after --grace 0.2 s"]
+
+
+@pytest.mark.parametrize(
+    ("words", "warns"),
+    [(("--host", "0.0.0.0"), True), (("--host", "0.0.0.0", "--api-key-variable", "THE_KEY"), False), ((), False)],
+)
+def test_an_address_that_is_open_to_others_without_a_key_is_warned_of(
+    folder: Path, words: tuple[str, ...], warns: bool
+) -> None:
+    with running(folder, *words, THE_KEY="s3cret") as server:
+        status, said = server.stop()
+    assert status == 0
+    warning = f"pneg: warning: http://0.0.0.0:{server.port} is open to other machines and asks for no key; give --api"
+    assert said.startswith(warning) == warns
+    assert len(said.splitlines()) == (2 if warns else 1)
 
 
 def test_limits_given_as_options_hold(folder: Path) -> None:

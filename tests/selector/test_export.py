@@ -12,18 +12,20 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from pneg import Selector, corpora
 from pneg.errors import DataError, ModelError
-from pneg.selector import export, int8, ranking
+from pneg.selector import export, int8, ranking, settings
 from pneg.selector.exported import MODEL, ExportedSelector, inputs, open_session
 from pneg.selector.packing import Architecture
 from pneg.selector.ranking import Pair
 
 STARTER = list(corpora.read("starter:test"))
 PAIRS = [(d.context, text) for d in STARTER[:12] for text in (*d.positives, *d.negatives["human"])]
+EXPORT = settings.Settings(max_length=8, history=1, about={}, kind="onnx", pad=0, types=True, export={})
 WITHOUT_TORCH = """
 import json, sys
 class Blocked:
@@ -253,21 +255,21 @@ def test_either_kind_of_folder_loads_and_each_names_the_other(saved: Path, tmp_p
     with pytest.raises(ModelError, match="not exported; pneg export"):
         ExportedSelector.load(saved)
     (tmp_path / "out" / MODEL).write_bytes(b"no graph")
-    with pytest.raises(ModelError, match=r"model\.onnx is broken"):
+    with pytest.raises(ModelError, match=r"is broken: model\.onnx has 8 bytes"):
         ranking.load(tmp_path / "out")
 
 
 def test_an_export_takes_the_place_of_an_export_and_of_nothing_else(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with export.replacing_folder(out) as made:
-        (made / "selector.json").write_text('{"kind": "onnx", "number": 1}')
+        settings.write(made, EXPORT)
     with pytest.raises(RuntimeError), export.replacing_folder(out) as made:
-        (made / "selector.json").write_text('{"kind": "onnx", "number": 2}')
+        settings.write(made, replace(EXPORT, history=2))
         raise RuntimeError
-    assert ranking.settings(out)["number"] == 1
+    assert settings.read(out).history == 1
     with export.replacing_folder(out) as made:
-        (made / "selector.json").write_text('{"kind": "onnx", "number": 3}')
-    assert ranking.settings(out)["number"] == 3
+        settings.write(made, replace(EXPORT, history=3))
+    assert settings.read(out).history == 3
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("years of work")
     with pytest.raises(DataError, match="something else"), export.replacing_folder(tmp_path / "other"):
@@ -277,13 +279,13 @@ def test_an_export_takes_the_place_of_an_export_and_of_nothing_else(tmp_path: Pa
         pass
     (tmp_path / "empty").mkdir()
     with export.replacing_folder(tmp_path / "empty") as made:
-        (made / "selector.json").write_text('{"kind": "onnx"}')
+        settings.write(made, EXPORT)
     with pytest.raises(DataError, match="something else"), export.replacing_folder(tmp_path / "late"):
         (tmp_path / "late").mkdir()
         (tmp_path / "late" / "notes.txt").write_text("written in the meantime")
     assert (tmp_path / "late" / "notes.txt").exists()
     (tmp_path / "selector").mkdir()
-    (tmp_path / "selector" / "selector.json").write_text("{}")
+    settings.write(tmp_path / "selector", settings.Settings(max_length=8, history=1, about={}))
     with pytest.raises(DataError, match="no export"), export.replacing_folder(tmp_path / "selector"):
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "late", "other", "out", "selector"]

@@ -100,6 +100,19 @@ def test_a_context_that_is_no_list_of_turns_is_refused(context: object, backbone
         Selector.create(str(backbones["bert"])).rank(context, ["a"])  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("text", ["caf\udce9", 7, None, b"a"], ids=str)
+def test_what_is_no_text_is_refused(text: object, backbones: dict[str, Path]) -> None:
+    selector = Selector.create(str(backbones["bert"]))
+    for context, candidates in (([text], ["a"]), (["a"], ["b", text])):
+        with pytest.raises(DataError, match=r"^(context|candidates): .* is no text; expected text in UTF-8"):
+            selector.rank(context, candidates)  # type: ignore[arg-type]
+
+
+def test_a_selector_that_reads_no_turn_is_refused(backbones: dict[str, Path]) -> None:
+    with pytest.raises(ModelError, match="a selector that reads 0 turns reads no context; take 1 or more"):
+        Selector.create(str(backbones["bert"]), history=0)
+
+
 def test_a_folder_without_a_selector_is_refused(backbones: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="holds no selector"):
         Selector.load(backbones["bert"])

@@ -29,17 +29,15 @@ def calibrate(
     A probability is that of a candidate to be the one that fits, among candidates like those of DEV, one of which
     fits. It is written to selector.json; an export takes it over.
     """
-    from pneg.selector import ranking
+    from pneg.selector import ranking, settings
     from pneg.selector.calibration import calibrate as calibrate_selector
 
     dev = options.Input(file, limit, options.aside_here(file) if skip_bad else None)
     loaded = ranking.load(selector)
     found = calibrate_selector(loaded, dev, sets).as_json()
-    ranking.write_settings(
-        selector, {**ranking.settings(selector), "calibration": {**found, "file": Path(file).name}}
-    )
+    settings.write_calibration(selector, {**found, "file": Path(file).name})
     text = (
-        f"temperature {found['temperature']:.3f}, fitted on {found['n']} queries -> {selector / ranking.MARK}\n"
+        f"temperature {found['temperature']:.3f}, fitted on {found['n']} queries -> {selector / settings.MARK}\n"
         f"expected calibration error {found['ece_before']:.4f} -> {found['ece']:.4f}\n"
         f"loss {found['loss_before']:.4f} -> {found['loss']:.4f}"
     )

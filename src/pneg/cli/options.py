@@ -14,7 +14,7 @@ import click
 from pneg import files
 from pneg.cli.terminal import visible_json
 from pneg.dialogue import ENDINGS, Dialogue
-from pneg.errors import DataError
+from pneg.errors import DataError, PnegError
 
 T = TypeVar("T")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -287,10 +287,34 @@ def progress(items: Iterable[T] | None, total: int | None, unit: str) -> Any:
 
 
 def report(found: Mapping[str, Any], text: str, as_json: bool) -> None:
-    """Print a result, as JSON or as text, to which is added where bad lines are."""
+    """Print a result, as JSON or as text, to which is added where bad lines are.
+
+    Raises:
+        PnegError: when a figure for JSON is NaN or infinite, which JSON has no word for.
+    """
     if "bad_lines" in found:
         text += f"\nbad lines: {found['bad_lines']}, set aside in {found['bad_lines_file']}"
-    click.echo(visible_json(json.dumps(found, ensure_ascii=False)) if as_json else text)
+    click.echo(visible_json(_json(found)) if as_json else text)
+
+
+def _json(found: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(found, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        names = ", ".join(_no_numbers(found, ""))
+        raise PnegError(f"the result holds figures that are no numbers ({names}), so it is not printed") from error
+
+
+def _no_numbers(value: Any, name: str) -> Iterator[str]:
+    """The names of figures inside a result that are NaN or infinite."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _no_numbers(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _no_numbers(inner, name)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{name}: {value}"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

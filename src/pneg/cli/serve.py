@@ -75,6 +75,12 @@ def serve(
         from pneg.web.serving.limits import Limits
 
     with server.bound(host, port) as taken:
+        if key is None and server.reachable(taken):
+            click.echo(
+                f"pneg: warning: {server.url(taken)} is open to other machines and asks for no key; give "
+                "--api-key-file or --api-key-variable, or listen at --host 127.0.0.1",
+                err=True,
+            )
         loaded = _load(selector)
         bounds = Limits(max_turns, max_candidates, max_bytes)
         app = application(loaded, bounds=bounds, key=key, together=together, waiting=max_waiting)
@@ -85,7 +91,10 @@ def serve(
             if as_json:
                 click.echo(json.dumps({"url": address}))
 
-        server.run(app, taken, grace=grace, ready=ready)
+        cut_off = server.run(app, taken, grace=grace, ready=ready)
+        if cut_off:
+            requests = "1 request was" if cut_off == 1 else f"{cut_off} requests were"
+            click.echo(f"pneg: {requests} cut off after --grace {grace:g} s", err=True)
 
 
 def _load(folder: Path) -> "Scorer":

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pneg.selector.settings import Settings
+
 KINDS = {
     "cross": ("a cross-encoder", "`transformers` and `sentence_transformers.CrossEncoder` give the same scores."),
     "shared": (
@@ -72,20 +74,20 @@ def _target(recipe: Mapping[str, Any]) -> str:
     return "".join(f"; {part}" for part in told)
 
 
-def exported_card(settings: Mapping[str, Any]) -> str:
+def exported_card(settings: Settings) -> str:
     """A model card in Markdown of an exported selector.
 
     Args:
         settings: as in its `selector.json`.
     """
-    export, recipe = settings["export"], settings["about"].get("recipe", {})
-    calibration = settings.get("calibration")
+    export, recipe = settings.export or {}, settings.about.get("recipe", {})
+    calibration = settings.calibration
     rows = [
         ("precision", export["precision"]),
         *([("8-bit ranges from", export["ranges"])] if "ranges" in export else []),
         (
             "backbone, trained on",
-            f"{recipe.get('backbone', 'not said')}, {settings['about'].get('contexts', 'no')} contexts",
+            f"{recipe.get('backbone', 'not said')}, {settings.about.get('contexts', 'no')} contexts",
         ),
         ("temperature", f"{calibration['temperature']:.3f}" if calibration else "not calibrated"),
         *((f"pairs/s, {name}", f"{rate:,.0f}") for name, rate in export.get("pairs_per_second", {}).items()),
@@ -103,12 +105,12 @@ def exported_card(settings: Mapping[str, Any]) -> str:
     return f"""---
 library_name: onnx
 pipeline_tag: text-ranking
-tags: [response-selection, {TAGS[settings["architecture"]]}, pneg, onnxruntime]
+tags: [response-selection, {TAGS[settings.architecture]}, pneg, onnxruntime]
 ---
 
 # A response selector, exported
 
-Scores how well a response fits a dialogue context: {KINDS[settings["architecture"]][0]}, higher fits better. It needs
+Scores how well a response fits a dialogue context: {KINDS[settings.architecture][0]}, higher fits better. It needs
 `pip install "pneg[onnx]"`, no torch.
 
 | | |

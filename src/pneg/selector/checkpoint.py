@@ -12,7 +12,7 @@ from pneg.errors import DataError, PnegError, needs
 from pneg.files import replacing
 from pneg.jobs import claim
 from pneg.jobs.claim import Folder, Job
-from pneg.selector.ranking import MARK
+from pneg.selector.settings import MARK
 
 with needs("selector"):
     import torch

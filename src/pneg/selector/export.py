@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pneg.errors import DataError, ModelError
-from pneg.selector import ranking
+from pneg.selector import settings
 from pneg.selector.card import exported_card
 from pneg.selector.exported import MODEL, TOKENIZER, ExportedSelector
 from pneg.selector.graph import write_graph
@@ -50,10 +50,10 @@ def check_folder(folder: Path) -> None:
     if not any(folder.iterdir()):
         return
     try:
-        found = ranking.settings(folder)
+        found = settings.read(folder)
     except ModelError:
         raise DataError("it holds something else", expected, file=folder) from None
-    if not ranking.is_exported(found):
+    if not found.exported:
         raise DataError("it holds a selector that is no export", expected, file=folder)
 
 
@@ -75,6 +75,7 @@ def write(selector: Selector, folder: Path, precision: str, examples: Sequence[P
     describe(selector, folder, {"precision": precision})
     if precision == "int8":
         quantise(folder / MODEL, ExportedSelector.load(folder).inputs(examples))
+        describe(selector, folder, {"precision": precision})
 
 
 def describe(selector: Selector, folder: Path, export: Mapping[str, Any]) -> None:
@@ -85,17 +86,18 @@ def describe(selector: Selector, folder: Path, export: Mapping[str, Any]) -> Non
         folder: of the export.
         export: its precision and figures.
     """
-    found = {
-        "kind": ranking.EXPORTED,
-        "between_turns": selector.pairs.between_turns,
-        "history": selector.history,
-        "max_length": selector.pairs.max_length,
-        "pad": selector.pairs.pad,
-        "types": selector.pairs.has_types,
-        "architecture": selector.architecture,
-        "about": selector.about,
-        "calibration": selector.calibration,
-        "export": dict(export),
-    }
-    ranking.write_settings(folder, found)
-    (folder / "README.md").write_text(exported_card(found), encoding="utf-8")
+    found = settings.Settings(
+        kind="onnx",
+        between_turns=selector.pairs.between_turns,
+        history=selector.history,
+        max_length=selector.pairs.max_length,
+        pad=selector.pairs.pad,
+        types=selector.pairs.has_types,
+        architecture=selector.architecture,
+        about=selector.about,
+        calibration=selector.calibration,
+        export=dict(export),
+        files=settings.written(folder, (MODEL, TOKENIZER)),
+    )
+    settings.write(folder, found)
+    (folder / "README.md").write_text(exported_card(found), encoding="utf-8", errors="replace")

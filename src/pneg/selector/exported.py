@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pneg.errors import ModelError, needs
-from pneg.selector import ranking
+from pneg.errors import DataError, ModelError, needs
+from pneg.selector import ranking, settings
 from pneg.selector.packing import CONTEXT, PADDING, TOGETHER, Architecture, Packed, Packer, rows_of
 from pneg.selector.ranking import Pair, Scorer
 from pneg.selector.tokens import PairTokenizer, Ragged, buckets
@@ -43,6 +43,8 @@ class ExportedSelector(Scorer):
         about: what it was trained on.
         export: its precision, and what was measured when it was exported.
         calibration: what `pneg calibrate` found; None where it was not run.
+        threads: batches computed side by side.
+        source: the folder that it was loaded from, for messages.
     """
 
     session: Any
@@ -53,6 +55,7 @@ class ExportedSelector(Scorer):
     export: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] | None = None
     threads: int = field(default_factory=lambda: cores())
+    source: str = ""
 
     @classmethod
     def load(cls, folder: str | Path, threads: int | None = None) -> "ExportedSelector":
@@ -63,31 +66,56 @@ class ExportedSelector(Scorer):
             threads: batches computed side by side; by default one a core.
 
         Raises:
+            DataError: when `threads` is below 1.
             ModelError: when the folder holds none, or it is broken.
             MissingExtra: when onnxruntime or tokenizers are not installed.
         """
-        found = ranking.settings(folder)
-        if not ranking.is_exported(found):
+        if threads is not None and threads < 1:
+            raise DataError(f"there are {threads} threads", "expected 1 or more, or None for one a core")
+        found = settings.read(folder)
+        if not found.exported:
             raise ModelError(
                 f"{folder} holds a selector that was not exported; pneg export {folder} -o DIR does that"
             )
-        ranking.check_settings(folder, found, "max_length", "history", "pad", "types", "about", "export")
-        with needs("onnx"):
-            from tokenizers import Tokenizer
-        try:
-            tokenizer = Tokenizer.from_str((Path(folder) / TOKENIZER).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ModelError(f"{folder} is broken: {TOKENIZER}: {error.strerror}") from error
-        return cls(
+        settings.check_files(folder, found)
+        selector = cls(
             open_session(Path(folder) / MODEL),
-            PairTokenizer(tokenizer, found["max_length"], pad=found["pad"], types=found["types"]),
-            found["history"],
-            found.get("architecture", "cross"),
-            found["about"],
-            found["export"],
-            found.get("calibration"),
+            _pairs(Path(folder), found),
+            found.history,
+            found.architecture,
+            found.about,
+            found.export or {},
+            found.calibration,
             threads or cores(),
+            str(folder),
         )
+        settings.check_separator(folder, found, selector.pairs.between_turns)
+        selector._check()
+        return selector
+
+    def _check(self) -> None:
+        """Refuse a graph that is not one of these settings and this tokenizer.
+
+        Raises:
+            ModelError: when its inputs are other ones, or it does not know a token of the tokenizer.
+        """
+        vocabulary = self.pairs.inner.get_vocab(with_added_tokens=True).values()
+        largest = max([*vocabulary, self.pairs.pad])
+        words = Ragged(np.array([largest, self.pairs.pad], dtype=np.int32), np.array([0, 1, 2]))
+        given = inputs(self.packer.pack(words, words, np.array([[0, 1]])), self.pairs.has_types)
+        known = {entry.name for entry in self.session.get_inputs()}
+        if known != given.keys():
+            raise ModelError(
+                f"{self.source} is broken: {MODEL} reads {', '.join(sorted(known))}, and a {self.architecture} "
+                f"selector with these settings gives {', '.join(sorted(given))}; {settings.REMEDY}"
+            )
+        try:
+            self.session.run(None, given)
+        except runtime_errors() as error:
+            raise ModelError(
+                f"{self.source} is broken: {MODEL} cannot read the tokenizer's token {largest}, so one of them is of "
+                f"another model; {settings.REMEDY}"
+            ) from error
 
     @property
     def temperature(self) -> float | None:
@@ -106,6 +134,9 @@ class ExportedSelector(Scorer):
 
         Returns:
             Scores in the order of the pairs, shape (pairs,).
+
+        Raises:
+            ModelError: when the graph cannot be computed, or a score is no number.
         """
         if not pairs:
             return np.zeros(0, dtype=np.float32)
@@ -115,14 +146,20 @@ class ExportedSelector(Scorer):
 
         def run(chosen: npt.NDArray[np.int64]) -> None:
             packed = self.packer.pack(contexts, responses, numbers[chosen])
-            [values] = self.session.run(None, inputs(packed, self.pairs.has_types))
+            try:
+                [values] = self.session.run(None, inputs(packed, self.pairs.has_types))
+            except runtime_errors() as error:
+                reason = str(error).splitlines()[0]
+                raise ModelError(
+                    f"{self.source}: {MODEL} cannot read {self.pairs.max_length} tokens or is broken: {reason}"
+                ) from error
             asked = packed.pairs >= 0
             scores[chosen[packed.pairs[asked]]] = values[asked]
 
         batches = self._batches(contexts, responses, numbers)
         with ThreadPoolExecutor(self.threads) as pool:
             list((map if len(batches) == 1 else pool.map)(run, batches))
-        return scores
+        return ranking.numbers(scores, self.source)
 
     def inputs(self, pairs: Sequence[Pair]) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """What the graph is given to score pairs, batch by batch, read whole."""
@@ -186,7 +223,6 @@ def open_session(model: Path) -> Any:
     """
     with needs("onnx"):
         import onnxruntime
-        from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf, NoSuchFile
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -194,8 +230,30 @@ def open_session(model: Path) -> Any:
         return onnxruntime.InferenceSession(
             str(model), options, providers=["CPUExecutionProvider"], disabled_optimizers=UNFUSED
         )
-    except (Fail, InvalidGraph, InvalidProtobuf, NoSuchFile) as error:
-        raise ModelError(f"{model} is broken: {str(error).splitlines()[0]}") from error
+    except runtime_errors() as error:
+        raise ModelError(f"{model} is broken: {str(error).splitlines()[0]}; {settings.REMEDY}") from error
+
+
+def runtime_errors() -> tuple[type[Exception], ...]:
+    """Every error that ONNX Runtime raises; they have no base of their own but `Exception`."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    kinds = [kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    return (*kinds, ValueError, RuntimeError)
+
+
+def _pairs(folder: Path, found: settings.Settings) -> PairTokenizer:
+    """How pairs become tokens, by the tokenizer in an export's folder."""
+    with needs("onnx"):
+        from tokenizers import Tokenizer
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    except Exception as error:  # what tokenizers raises is a bare Exception
+        raise ModelError(f"{folder} is broken: {TOKENIZER}: {error}; {settings.REMEDY}") from error
+    try:
+        return PairTokenizer.checked(tokenizer, found.max_length, pad=found.pad, types=found.types)
+    except ModelError as error:
+        raise ModelError(f"{folder} is broken: {error}; {settings.REMEDY}") from error
 
 
 def cores() -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pneg.errors import needs
+from pneg.errors import ModelError, needs
 from pneg.selector.graph import MICROSOFT, drop_unused
 
 with needs("export"):
@@ -111,7 +111,11 @@ def _take_bias(product: onnx.NodeProto, readers: Sequence[onnx.NodeProto], weigh
 
 
 def ranges(model: onnx.ModelProto, names: Sequence[str], examples: Iterable[Given]) -> list[tuple[float, float]]:
-    """The lowest and the highest number in tensors of a graph over examples; 0 is always inside."""
+    """The lowest and the highest number in tensors of a graph over examples; 0 is always inside.
+
+    Raises:
+        ModelError: when a tensor holds NaN or infinity.
+    """
     import onnxruntime
 
     told = onnx.ModelProto()
@@ -126,4 +130,6 @@ def ranges(model: onnx.ModelProto, names: Sequence[str], examples: Iterable[Give
         tensors = session.run(names, dict(example))
         lowest = np.minimum(lowest, [tensor.min() for tensor in tensors])
         highest = np.maximum(highest, [tensor.max() for tensor in tensors])
+    if not np.isfinite([lowest, highest]).all():
+        raise ModelError("the selector computes values that are no numbers on the examples; its training diverged")
     return list(zip(lowest.tolist(), highest.tolist(), strict=True))

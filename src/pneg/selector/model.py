@@ -1,5 +1,7 @@
 """The selector: an encoder that scores (context, candidate) pairs."""
 
+import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,17 +13,15 @@ import numpy.typing as npt
 from pneg import models
 from pneg.devices import best_device, to_device
 from pneg.errors import ModelError, needs
-from pneg.selector import ranking
+from pneg.selector import ranking, settings
 from pneg.selector.packing import Architecture, Packed, Packer
 from pneg.selector.ranking import Scorer
 from pneg.selector.tokens import PairTokenizer
 
 with needs("selector"):
     import torch
-    import transformers
-    from safetensors import SafetensorError
 
-    from pneg.selector import encoder
+    from pneg.selector import encoder, loading
 
 SCORING_TOKENS, GPU_SCORING_TOKENS = 4096, 32768
 """Tokens in a batch when nothing is kept for a backward pass, about; a GPU needs more to be busy."""
@@ -41,6 +41,7 @@ class Selector(Scorer):
         architecture: `cross` reads each pair for itself, `shared` a context once for all its candidates.
         about: what it was trained on and how it scored, as in `selector.json`.
         calibration: what `pneg calibrate` found; None where it was not run.
+        source: the folder or name that it was made from, for messages.
     """
 
     model: Any
@@ -49,6 +50,7 @@ class Selector(Scorer):
     architecture: Architecture = "cross"
     about: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] | None = None
+    source: str = ""
 
     @classmethod
     def create(
@@ -75,13 +77,17 @@ class Selector(Scorer):
             ModelError: when the backbone cannot be found, is no encoder for pairs, or cannot do what is asked.
         """
         torch.manual_seed(seed)
-        model, tokenizer = _from_folder(models.local_folder(backbone))
-        selector = cls(model, PairTokenizer(tokenizer, max_length), history, architecture)
-        selector._check(backbone)
+        model, tokenizer = loading.encoder(models.local_folder(backbone), fresh_head=True)
+        pairs = _pairs(backbone, tokenizer, max_length)
+        selector = cls(model, pairs, history, architecture, source=backbone)
+        selector._check()
         model.to(device or best_device()).eval()
         return selector
 
-    def _check(self, backbone: str) -> None:
+    def _check(self) -> None:
+        backbone = self.source
+        if self.history < 1:
+            raise ModelError(f"a selector that reads {self.history} turns reads no context; take 1 or more")
         if self.architecture == "shared" and not encoder.known(self.model):
             families = ", ".join(encoder.FAMILIES)
             raise ModelError(
@@ -100,18 +106,24 @@ class Selector(Scorer):
         """A selector that `save` wrote.
 
         Raises:
-            ModelError: when the folder holds none.
+            ModelError: when the folder holds none, or not all of it.
         """
-        settings = ranking.settings(folder)
-        if ranking.is_exported(settings):
-            raise ModelError(f"{folder} holds an exported selector; pneg.selector.ranking.load loads either kind")
-        ranking.check_settings(folder, settings, "max_length", "history", "about")
-        model, tokenizer = _from_folder(Path(folder), use_safetensors=True)
-        pairs = PairTokenizer(tokenizer, settings["max_length"])
-        architecture: Architecture = settings.get("architecture", "cross")
+        found = settings.read(folder)
+        if found.exported:
+            raise ModelError(
+                f"{folder} holds an exported selector, and one that pneg train wrote is needed; "
+                "pneg.selector.ranking.load loads either kind"
+            )
+        settings.check_files(folder, found)
+        model, tokenizer = loading.encoder(Path(folder), fresh_head=False)
+        pairs = _pairs(folder, tokenizer, found.max_length)
+        settings.check_separator(folder, found, pairs.between_turns)
+        selector = cls(
+            model, pairs, found.history, found.architecture, found.about, found.calibration, source=str(folder)
+        )
+        selector._check()
         model.to(device or best_device()).eval()
-        calibration = settings.get("calibration")
-        return cls(model, pairs, settings["history"], architecture, settings["about"], calibration)
+        return selector
 
     def save(self, folder: str | Path, card: str = "") -> None:
         """Write the selector so that it loads here, in `transformers` and in `sentence_transformers`.
@@ -124,21 +136,27 @@ class Selector(Scorer):
         folder.mkdir(parents=True, exist_ok=True)
         self.pairs.tokenizer.model_max_length = self.pairs.max_length
         self.model.config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
-        with models.quiet():
-            self.model.save_pretrained(folder)
-            self.pairs.tokenizer.save_pretrained(folder)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as scratch, models.quiet():
+            self.model.save_pretrained(scratch)
+            self.pairs.tokenizer.save_pretrained(scratch)
+            names = sorted(file.name for file in Path(scratch).iterdir())
+            for name in names:
+                os.replace(Path(scratch) / name, folder / name)
         if card:
-            (folder / "README.md").write_text(card, encoding="utf-8")
-        settings = {
-            "turns": f"persona sentences and the last {self.history} turns, joined by {self.pairs.between_turns!r}",
-            "between_turns": self.pairs.between_turns,
-            "history": self.history,
-            "max_length": self.pairs.max_length,
-            "architecture": self.architecture,
-            "about": self.about,
-            "calibration": self.calibration,
-        }
-        ranking.write_settings(folder, settings)
+            (folder / "README.md").write_text(card, encoding="utf-8", errors="replace")
+        settings.write(
+            folder,
+            settings.Settings(
+                turns=f"persona sentences and the last {self.history} turns, joined by {self.pairs.between_turns!r}",
+                between_turns=self.pairs.between_turns,
+                history=self.history,
+                max_length=self.pairs.max_length,
+                architecture=self.architecture,
+                about=self.about,
+                calibration=self.calibration,
+                files=settings.written(folder, names),
+            ),
+        )
 
     @property
     def temperature(self) -> float | None:
@@ -162,6 +180,9 @@ class Selector(Scorer):
 
         Returns:
             Scores in the order of the pairs, shape (pairs,).
+
+        Raises:
+            ModelError: when a score is no number.
         """
         if not pairs:
             return np.zeros(0, dtype=np.float32)
@@ -174,7 +195,7 @@ class Selector(Scorer):
             found = [self.scores(self.packer.pack(contexts, responses, distinct[chosen])) for chosen in batches]
         for chosen, values in zip(batches, found, strict=True):  # a GPU has computed while batches were made
             scores[chosen] = values.float().cpu().numpy()
-        return scores[again]
+        return ranking.numbers(scores, self.source)[again]
 
     @property
     def packer(self) -> Packer:
@@ -193,22 +214,10 @@ def computing(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def _from_folder(folder: Path, **how: Any) -> tuple[Any, Any]:
-    # said each time: what is left unsaid, transformers may ask for on a terminal
-    own: dict[str, Any] = {"trust_remote_code": False}
-    with models.quiet():
-        try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(
-                folder, use_fast=True, truncation_side="left", **own
-            )
-            config = transformers.AutoConfig.from_pretrained(folder, num_labels=1, **own)
-            if hasattr(config, "attention_probs_dropout_prob"):
-                config.attention_probs_dropout_prob = 0.0  # fused attention has none
-            model = transformers.AutoModelForSequenceClassification.from_pretrained(
-                folder, config=config, dtype=torch.float32, **own, **how
-            )
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise ModelError(f"{folder} cannot be loaded as an encoder: {str(error).splitlines()[0]}") from error
-    if not tokenizer.is_fast or tokenizer.sep_token is None or tokenizer.pad_token_id is None:
-        raise ModelError(f"{folder} has no fast tokenizer with a separator and a padding token; take an encoder")
-    return model, tokenizer
+def _pairs(source: str | Path, tokenizer: Any, max_length: int) -> PairTokenizer:
+    try:
+        return PairTokenizer.checked(tokenizer, max_length)
+    except ModelError as error:
+        raise ModelError(
+            f"{source} cannot be used: {error}; copy the folder again, or take another encoder"
+        ) from error

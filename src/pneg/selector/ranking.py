@@ -1,6 +1,5 @@
 """What every selector does, whatever computes its scores: candidates in order, best first."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pneg.errors import DataError, ModelError
-from pneg.files import replacing
+from pneg.selector import settings
 
-MARK = "selector.json"
-"""The file that makes a folder a selector."""
-EXPORTED = "onnx"
-"""The kind that `selector.json` of an exported selector names."""
-
+Scores = npt.NDArray[np.float32]
 Pair = tuple[Sequence[str], str]
 """The turns of a context and a candidate."""
 
@@ -48,7 +43,7 @@ class Question:
         persona: sentences about the one who responds.
 
     Raises:
-        DataError: when the context is empty, or one of the three is one string.
+        DataError: when the context is empty, one of the three is one string, or holds what is no text.
     """
 
     context: tuple[str, ...]
@@ -70,6 +65,21 @@ class Question:
     def __post_init__(self) -> None:
         if not self.context:
             raise DataError("the context is empty", "expected a list of turns, at least one")
+        for name, texts in (("context", self.context), ("candidates", self.candidates), ("persona", self.persona)):
+            for text in texts:
+                if not _is_text(text):
+                    raise DataError(f"{name}: {text!r:.80} is no text", "expected text in UTF-8")
+
+
+def _is_text(text: object) -> bool:
+    """Whether it is a string that UTF-8 can hold, which bytes of a command line in another encoding are not."""
+    if not isinstance(text, str):
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Scorer(Protocol):
@@ -124,7 +134,7 @@ def load(folder: str | Path, device: str | None = None) -> Scorer:
         ModelError: when the folder holds none.
         MissingExtra: when what it runs on is not installed.
     """
-    if is_exported(settings(folder)):
+    if settings.read(folder).exported:
         from pneg.selector.exported import ExportedSelector
 
         return ExportedSelector.load(folder)
@@ -133,39 +143,24 @@ def load(folder: str | Path, device: str | None = None) -> Scorer:
     return Selector.load(folder, device)
 
 
-def settings(folder: str | Path) -> dict[str, Any]:
-    """What `selector.json` of a folder holds.
+def numbers(scores: Scores, selector: str) -> Scores:
+    """The scores, each of which is a finite number.
+
+    Args:
+        scores: shape (pairs,).
+        selector: what gave them, for the message: its folder, or empty where it has none.
 
     Raises:
-        ModelError: when it is not there or broken.
+        ModelError: when a score is NaN or infinite.
     """
-    mark = Path(folder) / MARK
-    try:
-        found = json.loads(mark.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ModelError(f"{folder} holds no selector ({MARK} is not there); pneg train makes one") from error
-    except ValueError as error:
-        raise ModelError(f"{mark} is broken: {error}") from error
-    if not isinstance(found, dict):
-        raise ModelError(f"{mark} is broken: it holds no object")
-    return found
-
-
-def check_settings(folder: str | Path, found: Mapping[str, Any], *needed: str) -> None:
-    """Raise a `ModelError` when a folder's settings lack one of these names."""
-    if missing := [name for name in needed if name not in found]:
-        raise ModelError(f"{Path(folder) / MARK} is broken: it does not say {' and '.join(missing)}")
-
-
-def write_settings(folder: str | Path, found: Mapping[str, Any]) -> None:
-    """Replace `selector.json` of a folder at once."""
-    with replacing(Path(folder) / MARK) as stream:
-        stream.write((json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def is_exported(found: Mapping[str, Any]) -> bool:
-    """Whether settings are an exported selector's."""
-    return found.get("kind") == EXPORTED
+    finite = np.isfinite(scores)
+    if not finite.all():
+        name = f"the selector {selector}" if selector else "the selector"
+        raise ModelError(
+            f"{name} gave scores that are no numbers ({np.count_nonzero(~finite)} of {len(scores)}): its weights are "
+            "damaged or its training diverged; copy its folder again, or train it with a lower learning rate"
+        )
+    return scores
 
 
 def temperature_of(calibration: Mapping[str, Any] | None) -> float | None:
@@ -179,7 +174,12 @@ def turns_read(context: Sequence[str], persona: Sequence[str], history: int) -> 
 
 
 def softmax(scores: npt.ArrayLike, temperature: float) -> npt.NDArray[np.float64]:
-    """Probabilities of candidates from their scores, shape (candidates,)."""
+    """Probabilities of candidates from their scores, shape (candidates,); none for no candidates.
+
+    Args:
+        scores: finite numbers, shape (candidates,).
+        temperature: what they are divided by.
+    """
     scaled = np.asarray(scores, dtype=np.float64) / temperature
     powers = np.exp(scaled - scaled.max(initial=-np.inf))
     return np.asarray(powers / powers.sum())

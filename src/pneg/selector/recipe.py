@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pneg.errors import DataError
 from pneg.selector.packing import Architecture
 
+SMALLEST, LARGEST = 1e-30, 1e30
+"""Weights of sources, which float32 knows with room to spare."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -58,14 +61,28 @@ class Recipe:
         """
         if not 0 < self.learning_rate < math.inf:
             raise DataError(f"the learning rate is {self.learning_rate:g}", "it must be above 0")
+        for name, number in (
+            ("number of epochs", self.epochs),
+            ("batch", self.batch),
+            ("history", self.history),
+            ("number of tokens in a bucket", self.bucket_tokens),
+        ):
+            if number < 1:
+                raise DataError(f"the {name} is {number}", "it must be 1 or more")
+        for name, share in (("warm-up", self.warmup), ("share held out", self.held_out)):
+            if not 0 <= share < 1:
+                raise DataError(f"the {name} is {share:g}", "it must be from 0 to below 1")
         if not 0 <= self.smoothing <= 1:
             raise DataError(f"the smoothing is {self.smoothing:g}", "it must be from 0 to 1")
         for source, weight in self.weights.items():
             if source not in sources:
                 there = ", ".join(sorted(sources))
                 raise DataError(f"there is a weight for {source!r}, which takes no part", f"these do: {there}")
-            if not weight > 0:
-                raise DataError(f"the weight of {source} is {weight:g}", "it must be above 0; leave the source out")
+            if not SMALLEST <= weight <= LARGEST:
+                raise DataError(
+                    f"the weight of {source} is {weight:g}",
+                    f"it must be from {SMALLEST:g} to {LARGEST:g}; to do without a source, leave it out",
+                )
 
 
 @dataclass(frozen=True, slots=True)

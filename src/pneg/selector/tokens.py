@@ -7,9 +7,31 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pneg.errors import ModelError
+
 Tokens = npt.NDArray[np.int32]
 CHUNK = 8192
 """Texts given to the tokenizer at a time."""
+WORDS = (
+    "yes",
+    "no",
+    "you",
+    "what",
+    "time",
+    "да",
+    "что",
+    "的",
+    "是",
+    "の",
+    "です",
+    "نعم",
+    "هذا",
+    "है",
+    "כן",
+    "예",
+    "네",
+)
+"""Ordinary words, of which a tokenizer of a natural language tells some apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +69,57 @@ class PairTokenizer:
         max_length: tokens of a pair, special ones included.
         pad: the number of the padding token, where the tokenizer is of `tokenizers`.
         types: whether the model reads token types, likewise.
+
+    Attributes:
+        inner: the tokenizer of `tokenizers`.
+
+    Raises:
+        ModelError: when the tokenizer puts no separator between two texts, or `max_length` leaves no room for them.
     """
 
     def __init__(self, tokenizer: Any, max_length: int, *, pad: int | None = None, types: bool | None = None) -> None:
         self.tokenizer, self.max_length = tokenizer, max_length
-        self._inner = getattr(tokenizer, "backend_tokenizer", tokenizer)
+        self.inner = getattr(tokenizer, "backend_tokenizer", tokenizer)
         self._whole_texts()
-        example = self._inner.encode("a", "b")
+        example = self.inner.encode("yes", "no")
         ids, parts = np.array(example.ids, dtype=np.int32), example.sequence_ids
+        if 0 not in parts or 1 not in parts or None not in parts[parts.index(0) : parts.index(1)]:
+            raise ModelError("the tokenizer puts no separator between two texts")
         first, second = parts.index(0), parts.index(1)
         first_end, second_end = second - parts[::-1][-second:].index(0), len(parts) - parts[::-1].index(1)
         self.before, self.middle, self.after = ids[:first], ids[first_end:second], ids[second_end:]
-        self.between_turns = f" {self._inner.id_to_token(int(self.middle[0]))} "
+        self.between_turns = f" {self.inner.id_to_token(int(self.middle[0]))} "
         read = "token_type_ids" in tokenizer.model_input_names if types is None else types
         self.has_types = read and len(set(example.type_ids)) > 1
         self.specials = len(self.before) + len(self.middle) + len(self.after)
         self.pad = int(tokenizer.pad_token_id if pad is None else pad)
+        if max_length < self.specials + 2:
+            raise ModelError(f"the maximum length is {max_length}, pairs need {self.specials + 2} tokens at least")
+
+    @classmethod
+    def checked(
+        cls, tokenizer: Any, max_length: int, *, pad: int | None = None, types: bool | None = None
+    ) -> "PairTokenizer":
+        """One whose tokenizer, from a folder that may be damaged, knows ordinary words; arguments as of the class.
+
+        Raises:
+            ModelError: as above, or when the tokenizer has no vocabulary.
+        """
+        try:
+            pairs = cls(tokenizer, max_length, pad=pad, types=types)
+            pairs._check_words()
+        except ModelError:
+            raise
+        except Exception as error:  # what tokenizers raises is a bare Exception
+            raise ModelError(f"the tokenizer is broken: {error}") from error
+        return pairs
+
+    def _check_words(self) -> None:
+        self._whole_texts()
+        found = self.inner.encode_batch_fast(list(WORDS), add_special_tokens=False)
+        # an unknown word is one token, behind the mark of a word's beginning in some tokenizers
+        if len({token for encoding in found for token in encoding.ids}) <= 2:
+            raise ModelError("ordinary words are all unknown to the tokenizer: its vocabulary is missing")
 
     def join(self, turns: Sequence[str]) -> str:
         """A context as one text: the turns with the separator of the backbone between them."""
@@ -73,7 +130,7 @@ class PairTokenizer:
         self._whole_texts()
         arrays: list[Tokens] = []
         for start in range(0, len(texts), CHUNK):
-            found = self._inner.encode_batch_fast(list(texts[start : start + CHUNK]), add_special_tokens=False)
+            found = self.inner.encode_batch_fast(list(texts[start : start + CHUNK]), add_special_tokens=False)
             arrays.extend(np.array(encoding.ids, dtype=np.int32) for encoding in found)
         starts = np.zeros(len(arrays) + 1, dtype=np.int64)
         np.cumsum([len(array) for array in arrays], out=starts[1:])
@@ -105,8 +162,8 @@ class PairTokenizer:
 
     def _whole_texts(self) -> None:
         """What is cut and padded is decided here; the tokenizer may have been used otherwise in the meantime."""
-        self._inner.no_truncation()
-        self._inner.no_padding()
+        self.inner.no_truncation()
+        self.inner.no_padding()
 
     def kept(
         self, context: npt.NDArray[np.int64], response: npt.NDArray[np.int64]

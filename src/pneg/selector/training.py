@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pneg import dialogue as records
 from pneg.devices import best_precision, to_device
 from pneg.dialogue import Dialogue
-from pneg.errors import needs
+from pneg.errors import ModelError, needs
 from pneg.jobs.claim import Job
 from pneg.selector import checkpoint
 from pneg.selector.candidates import RANDOM, Candidates
@@ -65,7 +65,8 @@ def train(
 
     Raises:
         DataError: when the data or the folder are not fit for it.
-        ModelError: when the backbone is not.
+        ModelError: when the backbone is not, or the training diverges: a loss, the weights or the teacher's scores
+            are no numbers. The last checkpoint before that is kept.
         KeyboardInterrupt: after Ctrl-C, once the step is done and the checkpoint written.
     """
     folder = Path(folder)
@@ -93,6 +94,9 @@ def _train(
     selector = _fresh(recipe, processes.device)
     checks = Candidates.of(held_out, recipe.adversarial, recipe.history, others=training) if held_out else None
     teacher = Selector.load(recipe.teacher, processes.device) if recipe.teacher else None
+    if teacher is not None:  # one whose scores are no numbers is refused here, and not as a loss
+        first = candidates.groups[:8]
+        teacher.score([(group.context, candidates.responses[group.positives[0]]) for group in first], whole=True)
     run = _Run(
         selector,
         recipe,
@@ -194,6 +198,7 @@ class _Run:
         self.validation_losses: list[float] = []
         self.best: dict[str, torch.Tensor] = {}
         self.collapsed = False
+        self.kept = ""
         self._untold: tuple[int, float | torch.Tensor, torch.Tensor] | None = None
         self._spreads: list[float] = []
 
@@ -223,8 +228,7 @@ class _Run:
         losses = self.validation_losses
         if not losses:
             return self.recipe.epochs
-        # one that is no number is worse than any
-        return min(range(len(losses)), key=lambda number: (math.isnan(losses[number]), losses[number])) + 1
+        return losses.index(min(losses)) + 1
 
     def go(self, saved: checkpoint.Checkpoint, stop: threading.Event) -> None:
         """Train from the checkpoint, or from the start, to the end."""
@@ -234,6 +238,7 @@ class _Run:
                 self._restore(state)
             except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
                 raise checkpoint.broken(saved.folder) from error
+            self.kept = f"the checkpoint of step {self.done} in {saved.folder} is kept"
         last_saved = time.monotonic()
         for epoch in range(self.done // self.steps_an_epoch, self.recipe.epochs):
             order = self.training.order(self.recipe, epoch)[self.done - epoch * self.steps_an_epoch :]
@@ -247,9 +252,11 @@ class _Run:
                 if self.processes.count == 1:
                     stopped = stop.is_set()
                 if stopped or ended or time.monotonic() - last_saved > SAVE_EVERY:
-                    told = self._told(self._validate() if ended else None, ended)
+                    told = self._told(ended)
+                    self._check_weights()
                     if self.processes.first:
                         saved.save(self._state())
+                    self.kept = f"the checkpoint of step {self.done} in {saved.home} is kept"
                     last_saved = time.monotonic()
                     self.report(told)
                 if stopped and self.done < self.steps:
@@ -325,11 +332,22 @@ class _Run:
         self.report(self._told())
         return stopping
 
-    def _told(self, validation: float | None = None, ended: bool = False) -> Step:
-        """What there is to report of the last step."""
+    def _told(self, ended: bool = False) -> Step:
+        """What there is to report of the last step, behind which an epoch may have ended.
+
+        Raises:
+            ModelError: when its loss, or the epoch's validation loss, is no number.
+        """
         assert self._untold is not None
         (number, rate, found), self._untold = self._untold, None
         loss, spread, _ = found.tolist()
+        if not math.isfinite(loss) or not math.isfinite(spread):
+            raise self._diverged(f"the loss of step {number} of {self.steps} is {loss}", rate)
+        validation = self._validate() if ended else None
+        if validation is not None and not math.isfinite(validation):
+            raise self._diverged(
+                f"the validation loss after step {number} of {self.steps} is {validation}", float(rate)
+            )
         self._spreads.append(spread)
         warning = ""
         if ended:
@@ -342,6 +360,32 @@ class _Run:
                 )
             self._spreads = []
         return Step(number, self.steps, loss, spread, float(rate), validation, warning)
+
+    def _diverged(self, what: str, rate: float | torch.Tensor) -> ModelError:
+        """The error that stops a training which has gone wrong, with what may help."""
+        remedies = [f"train with a learning rate below {self.recipe.learning_rate:g}"]
+        if self.recipe.weights:
+            remedies.append("weights of sources nearer to 1")
+        if self.precision != "float32":
+            remedies.append("the precision float32")
+        if self.recipe.teacher:
+            remedies.append(f"another teacher than {self.recipe.teacher}")
+        return ModelError(
+            f"the training has diverged: {what}, at a learning rate of {float(rate):.3g}; "
+            f"{' or '.join(remedies)}, in another folder ({self.kept or 'nothing was kept'})"
+        )
+
+    def _check_weights(self) -> None:
+        """Refuse weights that are no numbers, before they take the place of the last good checkpoint.
+
+        Raises:
+            ModelError: when one is NaN or infinite.
+        """
+        # a sum is much faster, and no number where any of its terms is none
+        sums = torch.stack([value.detach().sum() for value in self.parameters])
+        if not bool(torch.isfinite(sums).all()):
+            what = f"the weights after step {self.done} of {self.steps} are no numbers"
+            raise self._diverged(what, self.schedule.get_last_lr()[0])
 
     def _validate(self) -> float | None:
         if self.validation is None:

@@ -2,17 +2,24 @@
 
 import json
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from asking import ASK, Served
 from scripted import Scripted
 
+from pneg.errors import ModelError
+from pneg.selector.ranking import Pair
 from pneg.web.serving import limits
+from pneg.web.serving.app import application
 from pneg.web.serving.key import Key
 from pneg.web.serving.limits import Limits
+from pneg.web.serving.server import bound, made, reachable
 
 Serving = Callable[..., Served]
 
@@ -146,14 +153,94 @@ def test_a_wrong_key_is_told_before_the_body_is_read(serving: Serving, monkeypat
     assert connection.getresponse().status == 401
 
 
-@pytest.mark.parametrize("text", ["break", "nan"])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("break", "a text broke the model"),
+        ("nan", "the selector gave scores that are no numbers (2 of 2): its weights are damaged"),
+    ],
+)
 def test_a_failing_model_is_told_without_its_words_and_the_next_request_is_served(
-    serving: Serving, text: str
+    serving: Serving, text: str, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     served = serving()
     status, found, _ = served.ask({"context": ["Hi."], "candidates": [text, "good"]})
     assert (status, found["detail"]) == (500, "the selector failed on this request; its log says why")
     assert served.ask()[0] == 200
+    [record] = caplog.records
+    assert record.getMessage().startswith(f"a request could not be scored: {reason}")
+    assert (record.exc_info is None) == (text == "nan")  # what nobody foresaw has its trace
+
+
+def test_a_selector_whose_scores_are_no_numbers_is_not_served() -> None:
+    class Broken(Scripted):
+        def score(self, pairs: Sequence[Pair], *, precision: str = "float32", whole: bool = False) -> np.ndarray:
+            return np.full(len(pairs), np.nan, dtype=np.float32)
+
+    with pytest.raises(ModelError, match=r"scores that are no numbers \(2 of 2\)"):
+        application(Broken())
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"context": ' + b"[" * 100_000, b'{"more": ' + b'{"a":' * 40_000])
+def test_json_that_is_nested_too_deeply_is_refused(
+    serving: Serving, body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = serving()
+    status, found, _ = served.ask(body)
+    assert status in (400, 422)
+    assert 'expected {"context": [turns, oldest first]' in found["detail"]
+    assert served.ask()[0] == 200
+    assert caplog.records == []
+
+
+def test_requests_that_the_grace_cuts_off_are_answered_counted_and_leave_no_trace(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    selector = Scripted()
+    app = application(selector)
+    selector.forget()
+    selector.hold()
+    taken, ready = bound("127.0.0.1", 0), threading.Event()
+    server = made(app, grace=0.1, ready=ready.set)
+    thread = threading.Thread(target=server.run, args=([taken],))
+    thread.start()
+    try:
+        assert ready.wait(30)
+        served = Served(selector, taken.getsockname()[1])
+        with ThreadPoolExecutor(3) as pool:
+            answers = [pool.submit(served.ask) for _ in range(3)]
+            selector.begun.acquire()
+            while served.metric("pneg_waiting_candidates") < 6:
+                pass
+            server.should_exit = True
+            found = [answer.result() for answer in answers]
+    finally:
+        selector.release()
+        server.should_exit = True
+        thread.join()
+    assert [status for status, _, _ in found] == [503] * 3
+    assert {answer["detail"] for _, answer, _ in found} == {
+        "the server ends and had no time left for this request; ask again"
+    }
+    assert server.cut_off == 3
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("host", "open_"),
+    [
+        ("127.0.0.1", False),
+        ("127.8.8.8", False),
+        ("::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("0.0.0.0", True),
+        ("::", True),
+        ("192.0.2.7", True),
+        ("fe80::1%eth0", True),
+    ],
+)
+def test_only_a_loopback_address_is_out_of_reach(host: str, open_: bool) -> None:
+    assert reachable(SimpleNamespace(getsockname=lambda: (host, 80))) == open_  # type: ignore[arg-type]
 
 
 def test_a_hundred_clients_at_once_get_each_their_own_ranking_in_few_calls(serving: Serving) -> None:

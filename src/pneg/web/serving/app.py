@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pneg import __version__
-from pneg.errors import needs
+from pneg.errors import PnegError, needs
 from pneg.selector.ranking import Pair, Scorer, turns_read
 from pneg.web.serving import description, limits
 from pneg.web.serving.batching import Batcher, Full, Scores
@@ -122,9 +122,12 @@ class _Room:
         if answer.cancelled():
             raise ClientDisconnect
         error = answer.exception()
-        if error is None and np.isfinite(answer.result()).all():
+        if error is None:
             return answer.result()
-        log.error("a request could not be scored", exc_info=error)
+        # where a PnegError came from does not matter, its words say what to do
+        log.error(
+            "a request could not be scored: %s", error, exc_info=None if isinstance(error, PnegError) else error
+        )
         raise Refusal(500, "the selector failed on this request; its log says why")
 
     def _admit(self, request: Request) -> None:

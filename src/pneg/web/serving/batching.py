@@ -7,12 +7,11 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from pneg.selector.ranking import Pair, Scorer
+from pneg.selector.ranking import Pair, Scorer, numbers
 from pneg.web.serving.metrics import Metrics
 
 Scores = npt.NDArray[np.float32]
@@ -61,8 +60,15 @@ class Batcher:
         self._pace = 0.0  # seconds a candidate, of the last call
 
     def warm(self) -> None:
-        """Make the model's first, slow, calls."""
-        self._thread.submit(self.selector.score, FIRST, whole=True).result()
+        """Make the model's first, slow, calls.
+
+        Raises:
+            ModelError: when its scores are no numbers.
+        """
+        self._thread.submit(self._scores, FIRST).result()
+
+    def _scores(self, pairs: Sequence[Pair]) -> Scores:
+        return numbers(self.selector.score(pairs, whole=True), "")
 
     def submit(self, pairs: Sequence[Pair]) -> "asyncio.Future[Scores]":
         """Have pairs scored; cancel what is returned, and nothing more is spent on them.
@@ -133,8 +139,7 @@ class Batcher:
         """Hand each its scores; whether that failed."""
         pairs = [pair for asked in batch for pair in asked.pairs]
         started = time.perf_counter()
-        score = partial(self.selector.score, pairs, whole=True)
-        call = asyncio.get_running_loop().run_in_executor(self._thread, score)
+        call = asyncio.get_running_loop().run_in_executor(self._thread, self._scores, pairs)
         await asyncio.wait({call})
         seconds = time.perf_counter() - started
         self.metrics.called(len(batch), len(pairs), seconds)

@@ -48,7 +48,7 @@ class Key:
     def _of(cls, text: str, place: str) -> "Key":
         if not text.strip():
             raise DataError(f"{place} holds no key", "put one there, or leave the option out to ask for none")
-        return cls(_digest(text.strip().encode()))
+        return cls(_digest(text.strip().encode(errors="surrogateescape")))
 
     def opens(self, authorization: str | None) -> bool:
         """Whether a header `Authorization` carries the key; takes as long for a wrong key as for the right one.

@@ -130,6 +130,8 @@ def checked(received: bytes, limits: Limits, history: int) -> Question:
         asked = question(received)
     except msgspec.ValidationError as error:
         raise Refusal(422, f"{error}; {SHAPE}") from None
+    except RecursionError:
+        raise Refusal(400, f"the body is nested too deeply; {SHAPE}") from None
     except ValueError as error:  # its JSON or its UTF-8 is broken
         raise Refusal(400, f"the body is no JSON: {error}; {SHAPE}") from None
     if len(asked.context) > limits.turns:

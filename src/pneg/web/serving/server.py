@@ -1,21 +1,28 @@
 """The server's life: an address is taken, the application is served, what is in work is finished."""
 
+import asyncio
 import errno
+import ipaddress
 import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
 
 from pneg.errors import DataError, needs
+from pneg.web.serving.limits import Refusal
 
 with needs("serve"):
     import uvicorn
     from fastapi import FastAPI
+    from starlette.types import Message, Receive, Scope, Send
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
 KEEP_ALIVE = 75
 """Seconds that an idle connection is kept; proxies keep theirs for less, so none is closed under a request."""
+CLOSING = {"Connection": "close"}
+LAST_WORDS = 2.0
+"""Seconds in which requests that were cut off are told so, and clients that do not listen are left."""
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -58,10 +65,17 @@ def url(taken: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def made(app: FastAPI, *, grace: float, ready: Callable[[], None]) -> uvicorn.Server:
+def reachable(taken: socket.socket) -> bool:
+    """Whether other machines may reach the address of a socket."""
+    address = ipaddress.ip_address(taken.getsockname()[0].partition("%")[0])
+    inner = getattr(address, "ipv4_mapped", None) or address
+    return not inner.is_loopback
+
+
+def made(app: FastAPI, *, grace: float, ready: Callable[[], None]) -> "Server":
     """A server with this project's settings, not started; arguments as of `run`."""
     config = uvicorn.Config(
-        app,
+        _CutOff(app),
         log_config=None,
         log_level="error",
         access_log=False,
@@ -70,12 +84,12 @@ def made(app: FastAPI, *, grace: float, ready: Callable[[], None]) -> uvicorn.Se
         ws="none",
         lifespan="on",
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=grace,  # type: ignore[arg-type]  # asyncio takes any number
+        timeout_graceful_shutdown=grace + LAST_WORDS,  # type: ignore[arg-type]  # asyncio takes any number
     )
-    return _Server(config, ready)
+    return Server(config, ready, grace)
 
 
-def run(app: FastAPI, taken: socket.socket, *, grace: float, ready: Callable[[], None]) -> None:
+def run(app: FastAPI, taken: socket.socket, *, grace: float, ready: Callable[[], None]) -> int:
     """Serve until SIGTERM or SIGINT; then accept no more, finish what is in work, and return.
 
     Args:
@@ -83,6 +97,9 @@ def run(app: FastAPI, taken: socket.socket, *, grace: float, ready: Callable[[],
         taken: from `bound`.
         grace: seconds that the work may take to finish; what is left then is cut off.
         ready: called when requests are accepted.
+
+    Returns:
+        How many requests were cut off.
 
     Raises:
         DataError: when another server began to listen at the address meanwhile.
@@ -104,14 +121,59 @@ def run(app: FastAPI, taken: socket.socket, *, grace: float, ready: Callable[[],
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    return server.cut_off
 
 
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+class _CutOff:
+    """The application, in which a request that is cut off gets an answer and leaves no stack trace."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noting)
+        except asyncio.CancelledError:
+            if started or scope["type"] != "http":
+                raise
+            refusal = Refusal(503, "the server ends and had no time left for this request; ask again", CLOSING)
+            await refusal.response()(scope, receive, send)
+
+
+class Server(uvicorn.Server):
+    """Says when it is ready, and cuts off what is in work when its grace is over.
+
+    Attributes:
+        cut_off: how many requests that were.
+    """
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], grace: float) -> None:
         super().__init__(config)
-        self.ready = ready
+        self.ready, self.grace, self.cut_off = ready, grace, 0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept requests, and say so."""
         await super().startup(sockets)
         if self.started:
             self.ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more, and wait until what is in work is done or cut off."""
+        timer = asyncio.get_running_loop().call_later(self.grace, self._cut)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            timer.cancel()
+
+    def _cut(self) -> None:
+        tasks = list(self.server_state.tasks)
+        self.cut_off = len(tasks)
+        for task in tasks:
+            task.cancel()
