@@ -6,12 +6,15 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from threading import Event
 
 import pytest
 
 from pneg import read
+from pneg.errors import DataError
+from pneg.study.demo import Sizes, Watch, run
 
 NEVER = Event()
 SMALL = [sys.executable, "-m", "pneg", "demo", "--limit", "32", "--json"]
@@ -90,3 +93,23 @@ def test_other_sizes_are_refused_in_the_same_folder(home: Path, finished: dict) 
     done = subprocess.run(other, capture_output=True, text=True, env=os.environ)
     assert done.returncode == 2
     assert "contexts was 32 and is now 33; use the same settings, choose another output" in done.stderr
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        run(folder, Sizes(), Watch(print, lambda given, _: given, print))
+    return str(caught.value)
+
+
+def test_a_folder_of_something_else_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert "it holds notes.txt, and nothing that says which job" in refused(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_demo_of_version_0_1_is_compared(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text(json.dumps({**asdict(Sizes()), "contexts": 99}))
+    assert "contexts was 99 and is now 150" in refused(tmp_path)
+    (tmp_path / "settings.json").write_text("half")
+    assert "the mark that says whose job this is is damaged" in refused(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]

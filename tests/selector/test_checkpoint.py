@@ -202,6 +202,17 @@ def test_a_checkpoint_for_which_there_is_no_room_leaves_the_one_before(tmp_path:
     assert contents(tmp_path / "s") == before
 
 
+def test_a_first_checkpoint_for_which_there_is_no_room_leaves_nothing(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "s", JOB)
+    with (
+        pytest.raises(PnegError, match="the checkpoint cannot be written: File too large; nothing was kept yet"),
+        checkpoint.held(),
+        files_up_to(100_000),
+    ):
+        checkpoint.save({**STATE, "model": {"w": torch.ones(1_000_000)}})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_selector_for_which_there_is_no_room_is_none_and_the_training_goes_on(
     backbones: dict[str, Path], tmp_path: Path
 ) -> None:

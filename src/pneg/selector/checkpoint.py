@@ -85,7 +85,7 @@ class Checkpoint:
         Raises:
             PnegError: when it cannot be written; what was saved before is kept.
         """
-        with _explained(self.home, "the checkpoint"), replacing(self.home / STATE) as stream:
+        with self._explained("the checkpoint"), replacing(self.home / STATE) as stream:
             watched = _Watched(stream)
             try:
                 torch.save(dict(state), cast(IO[bytes], watched))
@@ -106,7 +106,7 @@ class Checkpoint:
         """
         made = self.home / MADE
         try:
-            with _explained(self.folder, "the selector"):
+            with self._explained("the selector"):
                 save(made)
                 names = sorted((path.name for path in made.iterdir()), key=lambda name: name == MARK)
                 if strange := [
@@ -127,6 +127,19 @@ class Checkpoint:
             os.replace(made / name, self.folder / name)
         made.rmdir()
         self._claimed.remove()
+
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        """Say in one line what could not be written, and what there is to go on from."""
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            kept = "the last checkpoint is kept" if _has_state(self.home) else "nothing was kept yet"
+            raise PnegError(
+                f"{self.home}: {what} cannot be written: {reason}; {kept}: make room and give the same command "
+                "to go on"
+            ) from error
 
 
 def check_folder(folder: Path) -> None:
@@ -195,16 +208,3 @@ class _Watched:
     def flush(self) -> None:
         """Flush as the stream does."""
         self._stream.flush()
-
-
-@contextmanager
-def _explained(place: Path, what: str) -> Iterator[None]:
-    """Say in one line what could not be written, and that nothing is lost."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise PnegError(
-            f"{place}: {what} cannot be written: {reason}; the last checkpoint is kept: make room and give the same "
-            "command to go on"
-        ) from error
