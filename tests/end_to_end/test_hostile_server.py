@@ -33,7 +33,7 @@ MODES = {
 }
 EXAMPLES = int(os.environ.get("PNEG_FUZZ", "0"))
 PROFILE = settings(
-    max_examples=EXAMPLES or 12,
+    max_examples=EXAMPLES or 8,
     derandomize=not EXAMPLES,
     database=None,
     deadline=None,
@@ -86,7 +86,7 @@ def command(*words: object) -> tuple[int, str, str]:
 
 def prompted(folder: Path, server: Server, out: str, *more: object) -> tuple[int, str, str]:
     words = ["negatives", "prompted", folder / "in.jsonl", "-o", folder / out, "--ledger", folder / "ledger.sqlite"]
-    words += ["--lm", server.url, "--model", "m", "--timeout", 0.4, "--patience", 0.3, "--attempts", 3]
+    words += ["--lm", server.url, "--model", "m", "--timeout", 0.3, "--patience", 0.2, "--attempts", 3]
     return command(*words, "--price-in", 1, "--price-out", 2, "--json", *more)
 
 

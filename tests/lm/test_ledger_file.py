@@ -112,6 +112,18 @@ def test_a_ledger_of_an_older_version_goes_on_with_what_it_has(path: Path, tmp_p
         assert connection.execute("SELECT estimated FROM requests").fetchall() == [(0,)]
 
 
+def test_what_failed_requests_may_cost_is_kept_once_when_ledgers_are_merged(path: Path, tmp_path: Path) -> None:
+    with Ledger(path, Run({}, "1000000", "0", "0")) as ledger:
+        ledger.attempted(ASKED, Completion("", False, 7, 1, estimated=True), 0.5, "failed, may be billed")
+    for _ in range(2):
+        merge(tmp_path / "whole.sqlite", [path])
+    with reading(tmp_path / "whole.sqlite") as connection:
+        assert sum(spent(connection, path).values()) == 7
+        assert connection.execute("SELECT refused, estimated FROM requests").fetchall() == [
+            ("failed, may be billed", 1)
+        ]
+
+
 def test_reading_leaves_no_trace(path: Path) -> None:
     before = filled(path).read_bytes()
     with reading(path) as connection:
