@@ -230,10 +230,10 @@ def test_nothing_that_knows_the_key_shows_it(server: Server, state: Path) -> Non
         url = server.url.replace("://", "://user:a-secret@")
         lm = BatchAPI(url, "m", state, key=KEY, policy=HASTY)
         async with lm.connect() as complete:
-            return repr((lm, complete, complete.__self__.server))  # type: ignore[attr-defined]
+            return repr((lm, complete, complete.__self__.files))  # type: ignore[attr-defined]
 
     shown = asyncio.run(run())
-    assert "BatchAPI" in shown and "_Server" in shown
+    assert "BatchAPI" in shown and "Files" in shown
     assert KEY not in shown
     assert "a-secret" not in shown
 

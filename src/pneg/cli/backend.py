@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -14,7 +15,7 @@ from pneg.errors import MissingExtra
 
 if TYPE_CHECKING:
     from pneg.lm import LanguageModel, Metered, Price, Recorded
-    from pneg.lm.client import Endpoint
+    from pneg.lm.completions import Endpoint
 
 
 class _Dollars(click.ParamType):  # type: ignore[type-arg]
@@ -78,14 +79,16 @@ OPTIONS = (
         type=Number(0, min_open=True),
         default=600.0,
         show_default=True,
-        help="Seconds a server may take to answer a request.",
+        help="Seconds a server may take to answer a request, at most. Once answers have come, a request that takes "
+        "far longer than they did (8 times the median, and 5 seconds at least) is given up and sent again; the server "
+        "may charge for both, and the cost and --budget count both.",
     ),
     click.option(
         "--patience",
         type=Number(0),
         default=300.0,
         show_default=True,
-        help="Seconds a server may fail, without any answer, until the job stops.",
+        help="Seconds a server may fail, without any answer, or ask to be left alone, until the job stops.",
     ),
     click.option(
         "--ledger",
@@ -110,6 +113,16 @@ OPTIONS = (
         help="Stop before all that is in the ledger has cost more dollars.",
     ),
 )
+
+
+def _is_address(text: str) -> bool:
+    """Whether a text is an address of a server."""
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018  # raises when it is no number
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def backend_options(command: Any) -> Any:
@@ -144,7 +157,7 @@ class Backend:
     @property
     def settings(self) -> dict[str, Any]:
         """What of it changes what is written."""
-        from pneg.lm.client import public
+        from pneg.lm.exchange import public
 
         told = {"lm": public(self.lm) if "://" in self.lm else self.lm, "model": self.model}
         return told if self.endpoint == "completions" else {**told, "endpoint": "chat", "schema": self.schema}
@@ -160,9 +173,10 @@ class Backend:
         Raises:
             UsageError: when they do not.
         """
-        if self.remote and not self.lm.startswith(("http://", "https://")):
+        if self.remote and not _is_address(self.lm):
+            shown = "***" + self.lm[self.lm.rindex("@") :] if "@" in self.lm else self.lm
             raise click.UsageError(
-                f"--lm {self.lm} is neither transformers nor embedded nor an address like http://..."
+                f"--lm {shown} is neither transformers nor embedded nor an address like http://localhost:8000/v1"
             )
         if self.remote and self.model is None:
             raise click.UsageError("--lm needs --model NAME, the model as the server calls it")
@@ -175,8 +189,11 @@ class Backend:
         return self
 
     def language_model(self, out: Path) -> "LanguageModel":
-        """The language model itself, for a job that writes `out`; each request is sent once."""
-        from pneg.lm import BatchAPI, Embedded, OpenAICompatible, Policy, Transformers
+        """The language model itself, for a job that writes `out`; each request is sent once.
+
+        A server's requests are watched below the meter, since what is given up may be charged for.
+        """
+        from pneg.lm import BatchAPI, Embedded, OpenAICompatible, Policy, Transformers, Watched
 
         model = self.model or "smollm2-135m"
         if self.lm == "transformers":
@@ -190,7 +207,7 @@ class Backend:
             policy = Policy(patience=self.patience)
             return BatchAPI(self.lm, model, state, concurrency=most, endpoint=endpoint, policy=policy)
         most = self.concurrency or MOST
-        return OpenAICompatible(self.lm, model, concurrency=most, timeout=self.timeout, endpoint=endpoint)
+        return Watched(OpenAICompatible(self.lm, model, concurrency=most, timeout=self.timeout, endpoint=endpoint))
 
     def price(self) -> "Price | None":
         """Of the model's tokens: what was given, else what is published; None where it is not known.

@@ -1,0 +1,356 @@
+"""One exchange with a server: where it is, what of it is secret, how much is read, and what a refusal means."""
+
+import base64
+import json
+import os
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
+
+import msgspec
+
+from pneg.errors import BackendError, DataError, printable
+from pneg.lm.base import TOO_LONG
+
+if TYPE_CHECKING:
+    import aiohttp
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+HINTS = {
+    401: f"put the key into the environment variable {KEY_VARIABLE}",
+    403: "this key may not use this model",
+    404: "check --model, and that the address ends where /completions can follow, often in /v1",
+    429: "the server limits requests; lower --concurrency or try again later",
+}
+SPENT = "the account has no money left; add some and give the same command again"
+IS_UP = "check that the server is up"
+
+REFUSED = "refused by the server"
+TOO_LARGE = "answer too large"
+REASONS = (
+    (
+        TOO_LONG,
+        re.compile(r"context.?(length|size|window)|max\w*.{0,20}tokens|too (long|large)|above_max_length", re.I),
+    ),
+    (REFUSED, re.compile(r"content.?(management|filter|policy)|moderation|flagged|safety|usage polic", re.I)),
+)
+"""What servers say in the message or the code of an error that is of one request only."""
+
+SECRET = re.compile(r"key|token|secret|sig|auth|pass|code", re.I)
+"""Parameters of an address whose values are not shown."""
+LONG_SECRET = 8
+"""Characters of a secret from which on it is masked within a word, too; a short one may well be part of others."""
+LONGEST_MESSAGE = 300
+REFUSAL = 64 * 1024
+"""Bytes that are read of a refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a server is, and what must not be shown of that.
+
+    Args:
+        url: what stands before `/completions`; may hold a user, a password and a query.
+        key: the API key, if there is one.
+    """
+
+    url: str = field(repr=False)
+    key: str | None = field(default=None, repr=False)
+
+    def address(self, path: str, query: str = "") -> str:
+        """The address of what lies at a path; a query of the server's own address stays the query."""
+        parts = urlsplit(self.url)
+        both = "&".join(filter(None, (parts.query, query)))
+        return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{path}", both, ""))
+
+    @property
+    def shown(self) -> str:
+        """The address as errors name it."""
+        return public(self.url)
+
+    @property
+    def proxy(self) -> str | None:
+        """The environment's proxy for it."""
+        parts = urlsplit(self.url)
+        return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+
+    def masked(self, text: str) -> str:
+        """A text in which the key, the password and whatever else is secret in the address are stars."""
+        secrets = sorted(self._secrets(), key=len, reverse=True)
+        if not secrets:
+            return text
+        forms = (
+            re.escape(secret) if len(secret) >= LONG_SECRET else rf"(?<!\w){re.escape(secret)}(?!\w)"
+            for secret in secrets
+        )
+        return re.sub("|".join(forms), "***", text)
+
+    def _secrets(self) -> set[str]:
+        parts = urlsplit(self.url)
+        user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+        secrets = [self.key or "", unquote(password or user)]
+        secrets += [value for name, value in parse_qsl(parts.query) if SECRET.search(name)]
+        if password:
+            secrets.append(base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode())
+        return {form for secret in secrets if secret for form in (secret, quote(secret, safe=""))}
+
+
+def public(url: str) -> str:
+    """An address without what may be secret in it: user, password, query."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def usable_key(given: str | None) -> str | None:
+    """The key that was given, else the environment's; None where there is none.
+
+    Raises:
+        DataError: when no header can hold it. The error does not show it.
+    """
+    key = given or os.environ.get(KEY_VARIABLE) or None
+    if key is not None and not (key.isascii() and key.isprintable()):
+        name = "the API key" if given else f"the environment variable {KEY_VARIABLE}"
+        breaks = "a line break" if "\n" in key or "\r" in key else "a character that no HTTP header can hold"
+        raise DataError(f"{name} holds {breaks}", "set it to the key alone, as the server's owner gave it")
+    return key
+
+
+def session(server: Server, timeout: float) -> "aiohttp.ClientSession":
+    """A pool of connections that sends the key with each request; proxies are the environment's.
+
+    Args:
+        server: is asked.
+        timeout: seconds that a request may take.
+    """
+    import aiohttp
+
+    login = "@" in urlsplit(server.url).netloc
+    return aiohttp.ClientSession(
+        headers={} if login else {"Authorization": f"Bearer {server.key or 'none'}"},
+        timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, 30)),
+        connector=aiohttp.TCPConnector(limit=0),
+        proxy=server.proxy,  # found once: aiohttp would look for it with each request
+    )
+
+
+@asynccontextmanager
+async def answering(
+    http: "aiohttp.ClientSession", server: Server, method: str, address: str, **sent: Any
+) -> "AsyncIterator[aiohttp.ClientResponse]":
+    """Send one request, once; the answer's body is still to be read. No redirect is followed.
+
+    Args:
+        http: the pool of connections.
+        server: is asked.
+        method: of HTTP.
+        address: of what is asked for.
+        sent: what else aiohttp is to send.
+
+    Raises:
+        BackendError: when there is no answer, or its status is not one of success.
+    """
+    import aiohttp
+
+    place = server.shown
+    try:
+        async with http.request(method, address, allow_redirects=False, **sent) as answer:
+            if not 200 <= answer.status < 300:
+                raise await _refused(server, answer)
+            yield answer
+            return
+    except aiohttp.ClientHttpProxyError as error:
+        failed = _proxy_failed(server, f"refuses to connect to {place} (status {error.status})", error.status >= 500)
+    except aiohttp.ClientProxyConnectionError:
+        failed = _proxy_failed(server, "cannot be reached", True)
+    except aiohttp.ClientSSLError as error:
+        failed = BackendError(f"no safe connection to {place}: {printable(str(error.os_error))}", hint="check --lm")
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        failed = BackendError(f"{place} cannot be reached", retryable=True, hint=f"check --lm and {IS_UP[6:]}")
+    except TimeoutError:
+        hint = "try again later"
+        failed = BackendError(f"{place} did not answer in time", retryable=True, hint=hint, billed=True)
+    except aiohttp.InvalidURL:
+        failed = BackendError(f"{place} is no address", hint="check --lm")
+    except aiohttp.ClientResponseError as error:
+        broken = f"{place} answered with what is not HTTP ({type(error).__name__})"
+        failed = BackendError(broken, retryable=True, hint=f"check --lm and {IS_UP[6:]}", billed=True)
+    except (aiohttp.ClientError, OSError) as error:
+        broken = f"{place} broke off its answer ({type(error).__name__})"
+        failed = BackendError(broken, retryable=True, hint=IS_UP, billed=True)
+    raise failed
+
+
+def _proxy_failed(server: Server, what: str, retryable: bool) -> BackendError:
+    proxy = server.proxy or ""
+    variable = f"{urlsplit(server.url).scheme.upper()}_PROXY"
+    hint = f"check the environment variable {variable}, or put the server's host into NO_PROXY"
+    return BackendError(f"the proxy {public(proxy)} {what}", retryable=retryable, hint=hint)
+
+
+async def exchange(
+    http: "aiohttp.ClientSession",
+    server: Server,
+    method: str,
+    address: str,
+    limit: int,
+    excess: str = "",
+    **sent: Any,
+) -> bytes:
+    """Send one request, once, and return the body of the answer; arguments as for `answering`.
+
+    Args:
+        limit: bytes that are read at most, once they are decompressed.
+        excess: the reason why this request alone is refused if there is more; without one it is the server's fault.
+
+    Raises:
+        BackendError: as `answering`, and when the body is larger.
+    """
+    chunks, size = [], 0
+    async with answering(http, server, method, address, **sent) as answer:
+        async for chunk in answer.content.iter_any():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
+                answer.close()
+                raise too_large(server, limit, excess)
+    return b"".join(chunks)
+
+
+def too_large(server: Server, limit: int, reason: str = "") -> BackendError:
+    """The error of an answer with more bytes than the limit; arguments as for `exchange`."""
+    return BackendError(
+        f"{server.shown} sent an answer of more than {limit / 2**20:,.1f} MiB, which was not read to its end",
+        retryable=not reason,
+        reason=reason,
+        hint="" if reason else "check --lm",
+        billed=True,
+    )
+
+
+async def _refused(server: Server, answer: "aiohttp.ClientResponse") -> BackendError:
+    """What an answer without success means, of which no more is read than its message needs."""
+    import aiohttp
+
+    body = b""
+    try:
+        async for chunk in answer.content.iter_any():
+            body += chunk
+            if len(body) > REFUSAL:
+                break
+    except aiohttp.ClientError:  # the status says enough
+        pass
+    answer.close()
+    try:
+        return refusal(server, answer.status, answer.headers, decoded(body))
+    except ValueError:
+        return refusal(server, answer.status, answer.headers, None)
+
+
+def refusal(server: Server, status: int, headers: Mapping[str, str], told: Any) -> BackendError:
+    """What an answer with a status of failure means.
+
+    Args:
+        server: gave it.
+        status: of HTTP.
+        headers: of the answer.
+        told: the values in its body's JSON; None where it has none.
+    """
+    if 300 <= status < 400:
+        return _redirected(server, status, headers.get("Location", ""))
+    code, message = _code_and_message(told)
+    shown = server.masked(printable(message))[:LONGEST_MESSAGE]  # an escape sequence could part a secret
+    reason = ""
+    if status in (400, 413, 422):
+        reason = next((reason for reason, words in REASONS if words.search(f"{code} {message}")), "")
+    spent = code == "insufficient_quota"
+    return BackendError(
+        f"{server.shown} refused: {shown or 'no reason given'} (status {status})",
+        retryable=not spent and (status in (408, 409, 425, 429) or status >= 500),
+        status=status,
+        hint=SPENT if spent else HINTS.get(status, ""),
+        retry_after=None if spent else _retry_after(headers),
+        reason=reason,
+    )
+
+
+def _redirected(server: Server, status: int, location: str) -> BackendError:
+    """A redirect is not followed: it would take the prompts to a server that nobody named."""
+    try:
+        parts = urlsplit(urljoin(public(server.url), location))
+        target = server.masked(printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"))[:LONGEST_MESSAGE]
+    except ValueError:
+        target = "an address that cannot be read"
+    if not location:
+        target = "nowhere"
+    return BackendError(
+        f"{server.shown} redirects requests to {target} (status {status}), and nothing was sent there",
+        status=status,
+        hint="if that server is to be trusted with the prompts, put its address into --lm",
+    )
+
+
+def decoded(answer: bytes) -> Any:
+    """The values in JSON.
+
+    Raises:
+        ValueError: when it is none, or nested too deep to be read.
+    """
+    try:
+        return msgspec.json.decode(answer)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # half a surrogate pair, perhaps
+        pass
+    try:
+        return json.loads(answer)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def part(value: Any, *path: str | int) -> Any:
+    """What lies at a path of names and places in values from JSON; None where there is nothing."""
+    for step in path:
+        if isinstance(step, str) and isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(step, int) and isinstance(value, list) and step < len(value):
+            value = value[step]
+        else:
+            return None
+    return value
+
+
+def _code_and_message(told: Any) -> tuple[str, str]:
+    """The code and the message of an error, in any of the forms that servers use."""
+    error = told.get("error", told) if isinstance(told, dict) else told
+    if isinstance(error, dict):
+        return _words(error.get("code") or error.get("type")), _words(error.get("message") or error.get("detail"))
+    return "", _words(error)
+
+
+def _words(value: Any) -> str:
+    """A text as it is, and any other value as Python shows it."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    try:
+        return str(value)
+    except RecursionError:
+        return ""
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, given as such or as a date (RFC 9110, section 10.2.3); None where that is over."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        value = headers.get(name, "").strip()
+        if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+            return float(value) / unit or None
+        if value:
+            try:
+                seconds = parsedate_to_datetime(value).timestamp() - time.time()
+            except (ValueError, OverflowError):
+                continue
+            return seconds if seconds > 0 else None
+    return None
