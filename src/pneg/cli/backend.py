@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import click
 
@@ -115,16 +114,6 @@ OPTIONS = (
 )
 
 
-def _is_address(text: str) -> bool:
-    """Whether a text is an address of a server."""
-    try:
-        parts = urlsplit(text)
-        parts.port  # noqa: B018  # raises when it is no number
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
-
-
 def backend_options(command: Any) -> Any:
     """Add the options to a command."""
     for option in reversed(OPTIONS):
@@ -173,7 +162,9 @@ class Backend:
         Raises:
             UsageError: when they do not.
         """
-        if self.remote and not _is_address(self.lm):
+        from pneg.lm.exchange import is_address
+
+        if self.remote and not is_address(self.lm):
             shown = "***" + self.lm[self.lm.rindex("@") :] if "@" in self.lm else self.lm
             raise click.UsageError(
                 f"--lm {shown} is neither transformers nor embedded nor an address like http://localhost:8000/v1"

@@ -26,6 +26,7 @@ HINTS = {
     401: f"put the key into the environment variable {KEY_VARIABLE}",
     403: "this key may not use this model",
     404: "check --model, and that the address ends where /completions can follow, often in /v1",
+    407: "the proxy wants a user and a password: put them into its address, as in http://user:password@proxy:3128",
     429: "the server limits requests; lower --concurrency or try again later",
 }
 SPENT = "the account has no money left; add some and give the same command again"
@@ -78,7 +79,13 @@ class Server:
     def proxy(self) -> str | None:
         """The environment's proxy for it."""
         parts = urlsplit(self.url)
-        return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+        proxy = None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+        return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+
+    @property
+    def proxy_variable(self) -> str:
+        """The environment variable that holds its proxy, as a rule."""
+        return f"{urlsplit(self.url).scheme.upper()}_PROXY"
 
     def masked(self, text: str) -> str:
         """A text in which the key, the password and whatever else is secret in the address are stars."""
@@ -99,6 +106,16 @@ class Server:
         if password:
             secrets.append(base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode())
         return {form for secret in secrets if secret for form in (secret, quote(secret, safe=""))}
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is the address of something that speaks HTTP."""
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018  # raises when it is no number
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def public(url: str) -> str:
@@ -127,15 +144,22 @@ def session(server: Server, timeout: float) -> "aiohttp.ClientSession":
     Args:
         server: is asked.
         timeout: seconds that a request may take.
+
+    Raises:
+        DataError: when the environment's proxy is no address.
     """
     import aiohttp
 
+    proxy = server.proxy  # found once: aiohttp would look for it with each request
+    if proxy and not is_address(proxy):
+        found = f"the environment variable {server.proxy_variable} does not hold the address of an HTTP proxy"
+        raise DataError(found, "write it as in http://proxy:3128, or unset it")
     login = "@" in urlsplit(server.url).netloc
     return aiohttp.ClientSession(
         headers={} if login else {"Authorization": f"Bearer {server.key or 'none'}"},
         timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, 30)),
         connector=aiohttp.TCPConnector(limit=0),
-        proxy=server.proxy,  # found once: aiohttp would look for it with each request
+        proxy=proxy,
     )
 
 
@@ -175,10 +199,10 @@ async def answering(
     except TimeoutError:
         hint = "try again later"
         failed = BackendError(f"{place} did not answer in time", retryable=True, hint=hint, billed=True)
-    except aiohttp.InvalidURL:
+    except (aiohttp.InvalidURL, UnicodeError):  # the latter for a host that no name server can be asked for
         failed = BackendError(f"{place} is no address", hint="check --lm")
     except aiohttp.ClientResponseError as error:
-        broken = f"{place} answered with what is not HTTP ({type(error).__name__})"
+        broken = f"{place} sent an answer that cannot be read ({type(error).__name__})"
         failed = BackendError(broken, retryable=True, hint=f"check --lm and {IS_UP[6:]}", billed=True)
     except (aiohttp.ClientError, OSError) as error:
         broken = f"{place} broke off its answer ({type(error).__name__})"
@@ -188,8 +212,7 @@ async def answering(
 
 def _proxy_failed(server: Server, what: str, retryable: bool) -> BackendError:
     proxy = server.proxy or ""
-    variable = f"{urlsplit(server.url).scheme.upper()}_PROXY"
-    hint = f"check the environment variable {variable}, or put the server's host into NO_PROXY"
+    hint = f"check the environment variable {server.proxy_variable}, or put the server's host into NO_PROXY"
     return BackendError(f"the proxy {public(proxy)} {what}", retryable=retryable, hint=hint)
 
 
@@ -261,8 +284,8 @@ def refusal(server: Server, status: int, headers: Mapping[str, str], told: Any) 
         headers: of the answer.
         told: the values in its body's JSON; None where it has none.
     """
-    if 300 <= status < 400:
-        return _redirected(server, status, headers.get("Location", ""))
+    if 300 <= status < 400 and (location := headers.get("Location")):
+        return _redirected(server, status, location)
     code, message = _code_and_message(told)
     shown = server.masked(printable(message))[:LONGEST_MESSAGE]  # an escape sequence could part a secret
     reason = ""
@@ -286,8 +309,6 @@ def _redirected(server: Server, status: int, location: str) -> BackendError:
         target = server.masked(printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"))[:LONGEST_MESSAGE]
     except ValueError:
         target = "an address that cannot be read"
-    if not location:
-        target = "nowhere"
     return BackendError(
         f"{server.shown} redirects requests to {target} (status {status}), and nothing was sent there",
         status=status,
