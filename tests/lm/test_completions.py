@@ -127,7 +127,7 @@ ANYTHING = st.recursive(
     max_leaves=6,
 )
 NAMES = ("prompt_tokens", "completion_tokens", "prompt_tokens_details")
-USAGES = st.fixed_dictionaries({}, optional={name: ANYTHING for name in NAMES}) | ANYTHING
+USAGES = st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, ANYTHING)) | ANYTHING
 CHOICE = {"text": ANYTHING, "message": st.fixed_dictionaries({"content": ANYTHING}), "finish_reason": ANYTHING}
 ANSWERS = st.fixed_dictionaries(
     {"choices": st.lists(st.fixed_dictionaries({}, optional=CHOICE), max_size=2)},

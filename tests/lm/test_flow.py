@@ -4,20 +4,19 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 import chaos
+from clock import Clock
 from pneg.errors import BackendError
-from pneg.lm import Completion, LanguageModel, OpenAICompatible, Paced, Policy, Request, Sampling, Scripted, flow
+from pneg.lm import Completion, LanguageModel, OpenAICompatible, Paced, Policy, Request, Sampling, Scripted
 from pneg.lm.base import TOO_LONG, Complete
 from pneg.lm.exchange import REFUSED, Server, refusal
 from pneg.lm.flow import GAVE_UP, Pace, again
@@ -37,33 +36,6 @@ def ask(lm: LanguageModel, *requests: Request) -> list[Completion | BaseExceptio
 
 def seeds(count: int) -> list[Request]:
     return [replace(ASKED, seed=seed) for seed in range(count)]
-
-
-class Clock(asyncio.SelectorEventLoop):
-    """A loop whose time goes on only while nothing can be done, by as much as is waited for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 1.0
-        select = self._selector.select
-
-        def passing(timeout: float | None) -> Any:
-            self.now += timeout or 0.0
-            return select(0)
-
-        self._selector.select = passing
-
-    def time(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
-    """The time that the pace goes by, whatever the machine does beside it."""
-    made = Clock()
-    monkeypatch.setattr(flow, "time", SimpleNamespace(monotonic=made.time))
-    yield made
-    made.close()
 
 
 class Waiting(Scripted):

@@ -19,8 +19,9 @@ FEW = 10
 RECENT = 100
 """Requests by which it is judged what is usual."""
 SILENCE = 4
-"""While no request that was sent later is answered, the server itself may be slow: then it takes this many times as
-long until a request is overdue."""
+"""While no request that was sent later is answered, the server itself may be slow. Then it takes this many times as
+long until one request is given up, to see whether it is answered when it is sent again, and twice as long each time
+until the next is."""
 SOONEST = 0.001
 """Seconds between two looks at a request, at least."""
 LOOKS = 4
@@ -46,12 +47,13 @@ class Usual:
     def __init__(self, shortest: float = SHORTEST) -> None:
         self.shortest = shortest
         self._taken: deque[float] = deque(maxlen=RECENT)
-        self._newest = float("-inf")
+        self._newest = self._quiet_until = float("-inf")
+        self._probes = 0
         self._granted: float | None = None
 
     def answered(self, sent: float, now: float) -> None:
         """Learn of an answer to a request that was sent at this time."""
-        self._newest = max(self._newest, sent)
+        self._newest, self._quiet_until, self._probes = max(self._newest, sent), float("-inf"), 0
         self._learn(now - sent)
 
     def given_up(self, sent: float, now: float) -> None:
@@ -64,7 +66,7 @@ class Usual:
 
     @property
     def granted(self) -> float:
-        """Seconds until a request is overdue; without an end before the first answer, for which models are loaded."""
+        """Seconds until a request is overdue; endless before the first answer, for which models are loaded."""
         if self._granted is None:
             if not self._taken:
                 return float("inf")
@@ -73,7 +75,7 @@ class Usual:
         return self._granted
 
     def left(self, sent: float, now: float, stalls: int) -> float:
-        """Seconds until a request should be looked at again; 0 if it is overdue.
+        """Seconds until a request should be looked at again; 0 if it is to be given up.
 
         Args:
             sent: when it was.
@@ -84,7 +86,11 @@ class Usual:
         waited = now - sent
         if waited < granted:
             return max(SOONEST, min(granted - waited, self.shortest))
-        if sent < self._newest or waited >= SILENCE * granted:
+        if sent < self._newest:
+            return 0.0
+        if waited >= SILENCE * granted and now >= self._quiet_until:
+            self._probes += 1
+            self._quiet_until = now + SILENCE * self.granted * 2.0**self._probes
             return 0.0
         return granted / LOOKS
 
