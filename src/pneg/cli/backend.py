@@ -78,9 +78,9 @@ OPTIONS = (
         type=Number(0, min_open=True),
         default=600.0,
         show_default=True,
-        help="Seconds a server may take to answer a request, at most. A request that takes far longer than the others "
-        "(8 times their median, and 5 seconds at least) is given up before and sent again; the server may charge for "
-        "both, and the cost and --budget count both.",
+        help="Seconds a server may take to answer a request, at most. A request that takes far longer than the "
+        "others (8 times their median, and 5 seconds at least) is given up before and sent again; the server may "
+        "charge for both, and the cost and --budget count both.",
     ),
     click.option(
         "--patience",

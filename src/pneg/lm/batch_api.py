@@ -181,10 +181,15 @@ class _Job:
         answers: dict[str, Any] = {}
         for kind in ("output_file_id", "error_file_id"):
             if batch.get(kind):
-                found = await self.files.answers(batch[kind], names)
-                # what expired has no response, and is submitted again
-                answers |= {request: response for request, response in found.items() if response}
-        return answers
+                answers |= await self.files.answers(batch[kind], names)
+        missing = len(set(names) - answers.keys())
+        if missing and batch["status"] == "completed":  # they may have been paid for
+            raise BackendError(
+                f"the batch {name} is completed, and {missing} answers to its {len(names)} requests are missing",
+                hint=f"give the same command again later, or delete {self.of.state} to pay for them again",
+            )
+        # what expired has no response, and is submitted again
+        return {request: response for request, response in answers.items() if response}
 
     async def take_up(self) -> None:
         """Go on with what an earlier job has submitted.
