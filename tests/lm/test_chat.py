@@ -78,6 +78,10 @@ def test_a_schema_is_sent_as_the_protocol_has_it() -> None:
         ("no JSON", "no JSON"),
         ('{"responses": [1]}', '{"responses": [1]}'),
         ('{"other": []}', '{"other": []}'),
+        ('{"responses": "one"}', '{"responses": "one"}'),
+        ('{"responses": {"one": 1}}', '{"responses": {"one": 1}}'),
+        ('["one"]', '["one"]'),
+        ("[" * 100_000, "[" * 100_000),
     ],
 )
 def test_json_becomes_the_list_it_stands_for(answer: str, text: str) -> None:

@@ -19,8 +19,10 @@ def schema(count: int) -> str:
 def numbered(answer: str, first: int) -> str:
     """The responses in a JSON answer as they would stand behind the number `first`; what is no such JSON as it is."""
     try:
-        responses = json.loads(answer)["responses"]
+        responses: list[str] = json.loads(answer)["responses"]
+        if not isinstance(responses, list):
+            return answer
         lines = [f"{number}. {' '.join(text.split())}" for number, text in enumerate(responses, first)]
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return answer
     return "\n".join(lines).removeprefix(f"{first}.")
