@@ -13,7 +13,7 @@ import pytest
 from pneg.errors import BackendError
 from pneg.lm import Completion, Embedded, OpenAICompatible, Request, Sampling
 from pneg.lm.completions import completion
-from pneg.lm.exchange import public
+from pneg.lm.server import public
 
 KEY = "sk-very-secret-key-123456"
 ASKED = Request("Once upon a time", Sampling(max_tokens=8, stop=("\n",)), seed=7)

@@ -12,7 +12,8 @@ import pytest
 import raw
 from pneg.errors import BackendError, DataError
 from pneg.lm import Completion, OpenAICompatible, Request, Sampling
-from pneg.lm.exchange import TOO_LARGE, Server, is_address, refusal
+from pneg.lm.exchange import TOO_LARGE, refusal
+from pneg.lm.server import Server, is_address
 
 KEY = "sk-very-secret-key-123456"
 ASKED = Request("Once upon a time", Sampling(max_tokens=8), seed=7)
@@ -257,6 +258,21 @@ def test_a_dead_proxy_is_named_without_its_password(monkeypatch: pytest.MonkeyPa
     )
     assert error.retryable and not error.billed
     assert "a-password" not in str(error)
+
+
+def test_a_server_without_encryption_behind_https_is_told_from_one_that_is_down() -> None:
+    async def talking(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(raw.http(GOOD))
+        writer.close()
+
+    async def run() -> Completion | BackendError:
+        async with await asyncio.start_server(talking, "127.0.0.1", 0) as server:
+            return await answered(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+
+    error = asyncio.run(run())
+    assert isinstance(error, BackendError)
+    assert "no safe connection to https://127.0.0.1:" in str(error)
+    assert not error.retryable
 
 
 def test_a_proxy_that_will_not_connect_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

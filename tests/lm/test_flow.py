@@ -18,8 +18,9 @@ from clock import Clock
 from pneg.errors import BackendError
 from pneg.lm import Completion, LanguageModel, OpenAICompatible, Paced, Policy, Request, Sampling, Scripted
 from pneg.lm.base import TOO_LONG, Complete
-from pneg.lm.exchange import REFUSED, Server, refusal
+from pneg.lm.exchange import REFUSED, refusal
 from pneg.lm.flow import GAVE_UP, Pace, again
+from pneg.lm.server import Server
 
 ASKED = Request('"""\nA: Hi there.\n"""\n1.', Sampling(), seed=1)
 HASTY = Policy(attempts=4, patience=2.0, first_patience=0.3, first_wait=0.01, longest_wait=0.05)

@@ -146,7 +146,7 @@ class Backend:
     @property
     def settings(self) -> dict[str, Any]:
         """What of it changes what is written."""
-        from pneg.lm.exchange import public
+        from pneg.lm.server import public
 
         told = {"lm": public(self.lm) if "://" in self.lm else self.lm, "model": self.model}
         return told if self.endpoint == "completions" else {**told, "endpoint": "chat", "schema": self.schema}
@@ -162,7 +162,7 @@ class Backend:
         Raises:
             UsageError: when they do not.
         """
-        from pneg.lm.exchange import is_address
+        from pneg.lm.server import is_address
 
         if self.remote and not is_address(self.lm):
             shown = "***" + self.lm[self.lm.rindex("@") :] if "@" in self.lm else self.lm

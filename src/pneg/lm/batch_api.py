@@ -17,8 +17,9 @@ from pneg.lm.base import Complete, Completion, Request
 from pneg.lm.batch_files import ENDED, NO_REPLY, Files
 from pneg.lm.client import PATHS, body
 from pneg.lm.completions import Endpoint, completion_of
-from pneg.lm.exchange import LONGEST_MESSAGE, Server, decoded, part, refusal, session, usable_key
+from pneg.lm.exchange import LONGEST_MESSAGE, decoded, part, refusal, session
 from pneg.lm.flow import Policy
+from pneg.lm.server import Server, usable_key
 
 MOST = 50_000
 """Requests a batch may hold."""

@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 from pneg.errors import BackendError
 from pneg.lm.client import JSON
-from pneg.lm.exchange import LONGEST_MESSAGE, Server, answering, decoded, exchange, part, too_large
+from pneg.lm.exchange import LONGEST_MESSAGE, answering, decoded, exchange, part, too_large
 from pneg.lm.flow import Policy, again, asks_too_long, quieten
+from pneg.lm.server import Server
 
 if TYPE_CHECKING:
     import aiohttp

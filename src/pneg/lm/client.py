@@ -10,7 +10,8 @@ import msgspec
 
 from pneg.lm.base import Complete, Completion, Request
 from pneg.lm.completions import Endpoint, completion
-from pneg.lm.exchange import TOO_LARGE, Server, exchange, session, usable_key
+from pneg.lm.exchange import TOO_LARGE, exchange, session
+from pneg.lm.server import Server, usable_key
 
 PATHS: Mapping[Endpoint, str] = {"completions": "completions", "chat": "chat/completions"}
 JSON = {"Content-Type": "application/json"}

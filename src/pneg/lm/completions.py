@@ -63,18 +63,19 @@ def _name(value: Any) -> str:
 
 def _usage(usage: Any) -> tuple[int, int, int]:
     """Tokens read, those of them from a cache, and written; all 0 where the server does not say."""
-    read, written = _tokens(part(usage, "prompt_tokens")), _tokens(part(usage, "completion_tokens"))
+    if not isinstance(usage, dict):
+        return 0, 0, 0
+    read, written = _tokens(usage.get("prompt_tokens")), _tokens(usage.get("completion_tokens"))
     if read is None or written is None:
         return 0, 0, 0
-    cached = _tokens(part(usage, "prompt_tokens_details", "cached_tokens")) or 0
+    cached = _tokens(part(usage.get("prompt_tokens_details"), "cached_tokens")) or 0
     return read, min(cached, read), written
 
 
 def _tokens(value: Any) -> int | None:
     """A number of tokens that may be true; None for any other value."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
+    number = int(value) if isinstance(value, float) and value.is_integer() else value
+    return number if type(number) is int and 0 <= number <= MOST_TOKENS else None
 
 
 def _continued(text: str, request: Request) -> str:

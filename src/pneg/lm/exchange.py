@@ -1,27 +1,23 @@
-"""One exchange with a server: where it is, what of it is secret, how much is read, and what a refusal means."""
+"""One exchange with a server: how much is read of an answer, and what a refusal means."""
 
-import base64
 import json
-import os
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit, urlunsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
 from pneg.errors import BackendError, DataError, printable
 from pneg.lm.base import TOO_LONG
+from pneg.lm.server import KEY_VARIABLE, Server, is_address, public
 
 if TYPE_CHECKING:
     import aiohttp
 
-KEY_VARIABLE = "OPENAI_API_KEY"
 HINTS = {
     401: f"put the key into the environment variable {KEY_VARIABLE}",
     403: "this key may not use this model",
@@ -31,6 +27,7 @@ HINTS = {
 }
 SPENT = "the account has no money left; add some and give the same command again"
 IS_UP = "check that the server is up"
+IS_RIGHT = "check --lm and that the server is up"
 
 REFUSED = "refused by the server"
 TOO_LARGE = "answer too large"
@@ -43,99 +40,9 @@ REASONS = (
 )
 """What servers say in the message or the code of an error that is of one request only."""
 
-SECRET = re.compile(r"key|token|secret|sig|auth|pass|code", re.I)
-"""Parameters of an address whose values are not shown."""
-LONG_SECRET = 8
-"""Characters of a secret from which on it is masked within a word, too; a short one may well be part of others."""
 LONGEST_MESSAGE = 300
 REFUSAL = 64 * 1024
 """Bytes that are read of a refusal."""
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where a server is, and what must not be shown of that.
-
-    Args:
-        url: what stands before `/completions`; may hold a user, a password and a query.
-        key: the API key, if there is one.
-    """
-
-    url: str = field(repr=False)
-    key: str | None = field(default=None, repr=False)
-
-    def address(self, path: str, query: str = "") -> str:
-        """The address of what lies at a path; a query of the server's own address stays the query."""
-        parts = urlsplit(self.url)
-        both = "&".join(filter(None, (parts.query, query)))
-        return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{path}", both, ""))
-
-    @property
-    def shown(self) -> str:
-        """The address as errors name it."""
-        return public(self.url)
-
-    @property
-    def proxy(self) -> str | None:
-        """The environment's proxy for it."""
-        parts = urlsplit(self.url)
-        proxy = None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
-        return f"http://{proxy}" if proxy and "://" not in proxy else proxy
-
-    @property
-    def proxy_variable(self) -> str:
-        """The environment variable that holds its proxy, as a rule."""
-        return f"{urlsplit(self.url).scheme.upper()}_PROXY"
-
-    def masked(self, text: str) -> str:
-        """A text in which the key, the password and whatever else is secret in the address are stars."""
-        secrets = sorted(self._secrets(), key=len, reverse=True)
-        if not secrets:
-            return text
-        forms = (
-            re.escape(secret) if len(secret) >= LONG_SECRET else rf"(?<!\w){re.escape(secret)}(?!\w)"
-            for secret in secrets
-        )
-        return re.sub("|".join(forms), "***", text)
-
-    def _secrets(self) -> set[str]:
-        parts = urlsplit(self.url)
-        user, _, password = parts.netloc.rpartition("@")[0].partition(":")
-        secrets = [self.key or "", unquote(password or user)]
-        secrets += [value for name, value in parse_qsl(parts.query) if SECRET.search(name)]
-        if password:
-            secrets.append(base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode())
-        return {form for secret in secrets if secret for form in (secret, quote(secret, safe=""))}
-
-
-def is_address(text: str) -> bool:
-    """Whether a text is the address of something that speaks HTTP."""
-    try:
-        parts = urlsplit(text)
-        parts.port  # noqa: B018  # raises when it is no number
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
-
-
-def public(url: str) -> str:
-    """An address without what may be secret in it: user, password, query."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def usable_key(given: str | None) -> str | None:
-    """The key that was given, else the environment's; None where there is none.
-
-    Raises:
-        DataError: when no header can hold it. The error does not show it.
-    """
-    key = given or os.environ.get(KEY_VARIABLE) or None
-    if key is not None and not (key.isascii() and key.isprintable()):
-        name = "the API key" if given else f"the environment variable {KEY_VARIABLE}"
-        breaks = "a line break" if "\n" in key or "\r" in key else "a character that no HTTP header can hold"
-        raise DataError(f"{name} holds {breaks}", "set it to the key alone, as the server's owner gave it")
-    return key
 
 
 def session(server: Server, timeout: float) -> "aiohttp.ClientSession":
@@ -181,33 +88,39 @@ async def answering(
     """
     import aiohttp
 
-    place = server.shown
     try:
         async with http.request(method, address, allow_redirects=False, **sent) as answer:
             if not 200 <= answer.status < 300:
                 raise await _refused(server, answer)
             yield answer
             return
-    except aiohttp.ClientHttpProxyError as error:
-        failed = _proxy_failed(server, f"refuses to connect to {place} (status {error.status})", error.status >= 500)
-    except aiohttp.ClientProxyConnectionError:
-        failed = _proxy_failed(server, "cannot be reached", True)
-    except aiohttp.ClientSSLError as error:
-        failed = BackendError(f"no safe connection to {place}: {printable(str(error.os_error))}", hint="check --lm")
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-        failed = BackendError(f"{place} cannot be reached", retryable=True, hint=f"check --lm and {IS_UP[6:]}")
-    except TimeoutError:
-        hint = "try again later"
-        failed = BackendError(f"{place} did not answer in time", retryable=True, hint=hint, billed=True)
-    except (aiohttp.InvalidURL, UnicodeError):  # the latter for a host that no name server can be asked for
-        failed = BackendError(f"{place} is no address", hint="check --lm")
-    except aiohttp.ClientResponseError as error:
-        broken = f"{place} sent an answer that cannot be read ({type(error).__name__})"
-        failed = BackendError(broken, retryable=True, hint=f"check --lm and {IS_UP[6:]}", billed=True)
-    except (aiohttp.ClientError, OSError) as error:
-        broken = f"{place} broke off its answer ({type(error).__name__})"
-        failed = BackendError(broken, retryable=True, hint=IS_UP, billed=True)
+    except (aiohttp.ClientError, OSError, UnicodeError) as error:
+        failed = _no_answer(server, error)
     raise failed
+
+
+def _no_answer(server: Server, error: Exception) -> BackendError:
+    """What an error of aiohttp means; the order matters, as some kinds are kinds of others."""
+    import aiohttp
+
+    place, kind = server.shown, type(error).__name__
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return _proxy_failed(server, f"refuses to connect to {place} (status {error.status})", error.status >= 500)
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return _proxy_failed(server, "cannot be reached", True)
+    if isinstance(error, aiohttp.ClientSSLError):
+        return BackendError(f"no safe connection to {place}: {printable(str(error.os_error))}", hint="check --lm")
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        return BackendError(f"{place} cannot be reached", retryable=True, hint=IS_RIGHT)
+    if isinstance(error, TimeoutError):
+        hint = "try again later"
+        return BackendError(f"{place} did not answer in time", retryable=True, hint=hint, billed=True)
+    if isinstance(error, aiohttp.InvalidURL | UnicodeError):  # the latter where a host's name is none
+        return BackendError(f"{place} is no address", hint="check --lm")
+    if isinstance(error, aiohttp.ClientResponseError):
+        unread = f"{place} sent an answer that cannot be read ({kind})"
+        return BackendError(unread, retryable=True, hint=IS_RIGHT, billed=True)
+    return BackendError(f"{place} broke off its answer ({kind})", retryable=True, hint=IS_UP, billed=True)
 
 
 def _proxy_failed(server: Server, what: str, retryable: bool) -> BackendError:
