@@ -166,6 +166,13 @@ def breaking_off(handler: Handler) -> None:
     handler.close_connection = True
 
 
+def never_answering(handler: Handler) -> None:
+    """Nothing, over a connection that stays open until the client closes it."""
+    while handler.connection.recv(1024):
+        pass
+    handler.close_connection = True
+
+
 @contextmanager
 def serving(server: Server) -> Iterator[Server]:
     """Run it in the background until the block ends."""

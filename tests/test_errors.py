@@ -15,6 +15,7 @@ from pneg.errors import (
     ModelError,
     PnegError,
     needs,
+    printable,
 )
 
 
@@ -61,3 +62,29 @@ def test_a_missing_optional_module_names_its_top_package_and_the_extra() -> None
 def test_a_missing_module_of_our_own_is_a_bug_and_no_missing_extra() -> None:
     with pytest.raises(ModuleNotFoundError), needs("parquet"):
         import pneg.surely_not_there  # noqa: F401
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "plain, with umlauts: äöü, \u4e2d\u6587 and \U0001f600",
+            "plain, with umlauts: äöü, \u4e2d\u6587 and \U0001f600",
+        ),
+        ("", ""),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x9b31mred", "red"),
+        ("\x1b]0;a title\x07after", "after"),
+        ("\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1b]52;c;cGF5\x9cafter", "after"),
+        ("\x1bcreset\x1b(B", "reset"),
+        ("an end \x1b", "an end"),
+        ("two\nlines\r\n\tand  more", "two lines and more"),
+        ("bell\x07 back\x08 nul\x00", "bell\ufffd back\ufffd nul\ufffd"),
+        ("right \u202e to left", "right \ufffd to left"),
+        ("half \ud83d", "half \ufffd"),
+    ],
+)
+def test_nothing_that_a_terminal_obeys_is_printable(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert shown.isprintable()

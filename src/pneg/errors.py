@@ -9,8 +9,29 @@ PnegError                 everything below; a command prints it as one line and 
 └── MissingExtra          an optional dependency is not installed
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+SEQUENCES = re.compile(
+    r"(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # a title, a link, the clipboard
+    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # colours, the cursor
+    r"|\x1b[ -/]*[0-~]?"
+)
+"""What terminals obey (ECMA-48, sections 5.4 and 5.6)."""
+
+
+def printable(text: str) -> str:
+    """The text on one line, without anything that a terminal would obey.
+
+    Whoever puts words into an error that came from outside, such as a server's message, passes them through this.
+    Escape sequences are left out, white space becomes a blank, and any other character that is not printable, half a
+    surrogate pair included, becomes the replacement character.
+    """
+    if text.isprintable():
+        return text
+    line = " ".join(SEQUENCES.sub("", text).split())
+    return "".join(character if character.isprintable() else "\ufffd" for character in line)
 
 
 class PnegError(Exception):

@@ -12,7 +12,8 @@ import pytest
 
 from pneg.errors import BackendError
 from pneg.lm import Completion, Embedded, OpenAICompatible, Request, Sampling
-from pneg.lm.client import completion, public
+from pneg.lm.completions import completion
+from pneg.lm.server import public
 
 KEY = "sk-very-secret-key-123456"
 ASKED = Request("Once upon a time", Sampling(max_tokens=8, stop=("\n",)), seed=7)
@@ -124,7 +125,7 @@ def test_an_answer_that_is_no_completion_is_an_error(body: object) -> None:
 
 def test_half_a_surrogate_pair_in_an_answer_is_read() -> None:
     answer = rb'{"choices": [{"text": "a\ud83db", "finish_reason": "stop"}]}'
-    assert completion(answer, Request("x", Sampling(), 0), "completions") == Completion("a\ud83db")
+    assert completion(answer, Request("x", Sampling(), 0), "completions") == Completion("a\ufffdb")
 
 
 def test_a_server_that_is_down_is_named() -> None:

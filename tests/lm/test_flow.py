@@ -4,23 +4,23 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 import chaos
+from clock import Clock
 from pneg.errors import BackendError
-from pneg.lm import Completion, LanguageModel, OpenAICompatible, Paced, Policy, Request, Sampling, Scripted, flow
+from pneg.lm import Completion, LanguageModel, OpenAICompatible, Paced, Policy, Request, Sampling, Scripted
 from pneg.lm.base import TOO_LONG, Complete
-from pneg.lm.client import REFUSED, refusal
+from pneg.lm.exchange import REFUSED, refusal
 from pneg.lm.flow import GAVE_UP, Pace, again
+from pneg.lm.server import Server
 
 ASKED = Request('"""\nA: Hi there.\n"""\n1.', Sampling(), seed=1)
 HASTY = Policy(attempts=4, patience=2.0, first_patience=0.3, first_wait=0.01, longest_wait=0.05)
@@ -37,33 +37,6 @@ def ask(lm: LanguageModel, *requests: Request) -> list[Completion | BaseExceptio
 
 def seeds(count: int) -> list[Request]:
     return [replace(ASKED, seed=seed) for seed in range(count)]
-
-
-class Clock(asyncio.SelectorEventLoop):
-    """A loop whose time goes on only while nothing can be done, by as much as is waited for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 1.0
-        select = self._selector.select
-
-        def passing(timeout: float | None) -> Any:
-            self.now += timeout or 0.0
-            return select(0)
-
-        self._selector.select = passing
-
-    def time(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
-    """The time that the pace goes by, whatever the machine does beside it."""
-    made = Clock()
-    monkeypatch.setattr(flow, "time", SimpleNamespace(monotonic=made.time))
-    yield made
-    made.close()
 
 
 class Waiting(Scripted):
@@ -233,19 +206,42 @@ def test_nothing_is_sent_before_the_server_wants_it(dated: bool) -> None:
 
 @pytest.mark.parametrize(
     ("headers", "seconds"),
-    [({"retry-after-ms": "250"}, 0.25), ({"retry-after": "1.5"}, 1.5), ({"retry-after": "soon"}, None), ({}, None)],
+    [
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "0"}, None),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "Mon, 01 Jan 2001 00:00:00 GMT"}, None),
+        ({"retry-after": "Fri, 31 Dec 99999 23:59:59 GMT"}, None),
+        ({"retry-after": "\u0663"}, None),
+        ({}, None),
+    ],
 )
 def test_the_wait_that_a_server_asks_for_is_read(headers: dict[str, str], seconds: float | None) -> None:
-    assert refusal("http://s/v1", 429, headers, b"", "k").retry_after == seconds
+    assert refusal(Server("http://s/v1"), 429, headers, None).retry_after == seconds
 
 
-def test_a_retry_waits_as_long_as_it_was_told() -> None:
-    errors = [
-        BackendError("no", retryable=True, retry_after=7.5),
-        BackendError("no", retryable=True),
-        BackendError("no"),
-    ]
-    assert [again(error) for error in errors] == [7.5, True, False]
+@pytest.mark.parametrize(("asked", "seconds"), [(0.0, 1.0), (0.2, 1.0), (20.0, 20.0), (None, 1.0)])
+def test_a_retry_waits_as_long_as_the_server_asks_and_never_less_than_by_itself(
+    clock: Clock, asked: float | None, seconds: float
+) -> None:
+    sent: list[float] = []
+
+    def fail_once(_: Request) -> str:
+        sent.append(clock.now)
+        if len(sent) == 1:
+            raise BackendError("no", retryable=True, status=429, retry_after=asked)
+        return "one"
+
+    lm = Paced(Scripted(fail_once), Policy(first_wait=1.0))
+    assert clock.run_until_complete(answers(lm, [ASKED])) == [Completion("one")]
+    assert seconds <= sent[1] - sent[0] <= seconds + 2.0
+
+
+def test_what_may_succeed_later_is_tried_again() -> None:
+    errors = [BackendError("no", retryable=True, retry_after=7.5), BackendError("no"), ValueError()]
+    assert [again(error) for error in errors] == [True, False, False]
 
 
 def test_what_is_logged_of_retries_holds_no_key(caplog: pytest.LogCaptureFixture) -> None:
@@ -266,7 +262,7 @@ def test_a_server_that_wants_to_be_left_alone_for_too_long_stops_the_job() -> No
         error, *others = ask(Paced(client, HASTY), *seeds(10))
     assert all(isinstance(other, BackendError) for other in others)
     assert isinstance(error, BackendError)
-    assert "give the same command to go on (it asks to wait 3,600 s)" in str(error)
+    assert "give the same command to go on (it asks to wait 3,600 s; --patience is 2)" in str(error)
     assert len(server.times) == 1
 
 

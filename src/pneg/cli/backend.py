@@ -15,7 +15,7 @@ from pneg.errors import MissingExtra
 
 if TYPE_CHECKING:
     from pneg.lm import LanguageModel, Metered, Price, Recorded
-    from pneg.lm.client import Endpoint
+    from pneg.lm.completions import Endpoint
 
 
 class _Dollars(click.ParamType):  # type: ignore[type-arg]
@@ -79,14 +79,16 @@ OPTIONS = (
         type=Number(0, min_open=True),
         default=600.0,
         show_default=True,
-        help="Seconds a server may take to answer a request.",
+        help="Seconds a server may take to answer a request, at most. A request that takes far longer than the "
+        "others (8 times their median, and 5 seconds at least) is given up before and sent again; the server may "
+        "charge for both, and the cost and --budget count both.",
     ),
     click.option(
         "--patience",
         type=Number(0),
         default=300.0,
         show_default=True,
-        help="Seconds a server may fail, without any answer, until the job stops.",
+        help="Seconds a server may fail, without any answer, or ask to be left alone, until the job stops.",
     ),
     click.option(
         "--ledger",
@@ -145,7 +147,7 @@ class Backend:
     @property
     def settings(self) -> dict[str, Any]:
         """What of it changes what is written."""
-        from pneg.lm.client import public
+        from pneg.lm.server import public
 
         told = {"lm": public(self.lm) if "://" in self.lm else self.lm, "model": self.model}
         return told if self.endpoint == "completions" else {**told, "endpoint": "chat", "schema": self.schema}
@@ -161,9 +163,12 @@ class Backend:
         Raises:
             UsageError: when they do not.
         """
-        if self.remote and not self.lm.startswith(("http://", "https://")):
+        from pneg.lm.server import is_address
+
+        if self.remote and not is_address(self.lm):
+            shown = "***" + self.lm[self.lm.rindex("@") :] if "@" in self.lm else self.lm
             raise click.UsageError(
-                f"--lm {self.lm} is neither transformers nor embedded nor an address like http://..."
+                f"--lm {shown} is neither transformers nor embedded nor an address like http://localhost:8000/v1"
             )
         if self.remote and self.model is None:
             raise click.UsageError("--lm needs --model NAME, the model as the server calls it")
@@ -176,8 +181,11 @@ class Backend:
         return self
 
     def language_model(self, out: Path) -> "LanguageModel":
-        """The language model itself, for a job that writes `out`; each request is sent once."""
-        from pneg.lm import BatchAPI, Embedded, OpenAICompatible, Policy, Transformers
+        """The language model itself, for a job that writes `out`; each request is sent once.
+
+        A server's requests are watched below the meter, since what is given up may be charged for.
+        """
+        from pneg.lm import BatchAPI, Embedded, OpenAICompatible, Policy, Transformers, Watched
 
         model = self.model or "smollm2-135m"
         if self.lm == "transformers":
@@ -191,7 +199,7 @@ class Backend:
             policy = Policy(patience=self.patience)
             return BatchAPI(self.lm, model, state, concurrency=most, endpoint=endpoint, policy=policy)
         most = self.concurrency or MOST
-        return OpenAICompatible(self.lm, model, concurrency=most, timeout=self.timeout, endpoint=endpoint)
+        return Watched(OpenAICompatible(self.lm, model, concurrency=most, timeout=self.timeout, endpoint=endpoint))
 
     def price(self) -> "Price | None":
         """Of the model's tokens: what was given, else what is published; None where it is not known.

@@ -10,6 +10,7 @@ from pneg.lm.local import Transformers
 from pneg.lm.prices import Metered, Price
 from pneg.lm.recorded import Recorded
 from pneg.lm.scripted import Scripted
+from pneg.lm.watched import Watched
 
 __all__ = [
     "BatchAPI",
@@ -29,4 +30,5 @@ __all__ = [
     "Sampling",
     "Scripted",
     "Transformers",
+    "Watched",
 ]

@@ -8,6 +8,11 @@ from typing import Protocol
 TOO_LONG = "prompt too long"
 """The reason why a request alone is refused, see `BackendError`."""
 
+MOST_TOKENS = 10**9
+"""A larger number of tokens is no number of tokens; the sums of billions of these still fit into 64 bits."""
+LONGEST_NAME = 200
+"""Characters that are kept of what a server calls its model and itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -50,6 +55,10 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class Completion:
     """What a language model wrote behind a prompt.
+
+    Whatever a server said, its texts are valid Unicode, its names are printable and no longer than `LONGEST_NAME`,
+    and `0 <= cached_tokens <= prompt_tokens <= MOST_TOKENS`, as for `completion_tokens`. `prompt_tokens` and
+    `completion_tokens` are both 0 where the server does not say, or says what cannot be true.
 
     Attributes:
         text: without the prompt and without the stop text.

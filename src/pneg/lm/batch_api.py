@@ -5,36 +5,29 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pneg.errors import BackendError
+from pneg.errors import BackendError, DataError, printable
 from pneg.lm.base import Complete, Completion, Request
-from pneg.lm.client import (
-    JSON,
-    KEY_VARIABLE,
-    PATHS,
-    Endpoint,
-    body,
-    completion,
-    exchange,
-    public,
-    refusal,
-    session,
-)
-from pneg.lm.flow import Policy, again, quieten
-
-if TYPE_CHECKING:
-    import aiohttp
+from pneg.lm.batch_files import ENDED, NO_REPLY, Files
+from pneg.lm.client import PATHS, body
+from pneg.lm.completions import Endpoint, completion_of
+from pneg.lm.exchange import LONGEST_MESSAGE, decoded, part, refusal, session
+from pneg.lm.flow import Policy
+from pneg.lm.server import Server, usable_key
 
 MOST = 50_000
 """Requests a batch may hold."""
 RESUBMITTED = 3
 """How often a request that expired is put into another batch."""
-ENDED = ("completed", "expired", "cancelled", "failed")
+NO_COMPLETION = "answer without a completion"
+_Group = dict[str, tuple[bytes, "asyncio.Future[None]"]]
+"""Requests as lines of a file, by their names, and who waits until they are submitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +62,12 @@ class BatchAPI:
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Complete]:
         """Take up the batches that were submitted before, and begin to gather requests for others."""
-        key = self.key or os.environ.get(KEY_VARIABLE) or "none"
-        async with session(self.url, key, timeout=600.0) as http:
-            job = _Job(self, _Server(http, self.url, key, self.policy))
+        server = Server(self.url, usable_key(self.key))
+        async with session(server, timeout=600.0) as http:
+            job = _Job(self, Files(http, server, self.policy))
             await job.take_up()
             gathering = asyncio.create_task(job.gather())
+            gathering.add_done_callback(job.gathered)
             try:
                 yield job.complete
             finally:
@@ -82,102 +76,49 @@ class BatchAPI:
                 await asyncio.gather(gathering, *job.collecting.values(), return_exceptions=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Server:
-    """Files and batches."""
-
-    http: "aiohttp.ClientSession"
-    url: str = field(repr=False)
-    key: str = field(repr=False)
-    policy: Policy
-
-    async def _sent(self, method: str, path: str, **sent: Any) -> bytes:
-        address = f"{self.url.rstrip('/')}/{path}"
-        return await exchange(self.http, method, address, public(self.url), self.key, **sent)
-
-    async def get(self, path: str) -> bytes:
-        """What lies there; asked for again if need be."""
-        return await self._tried(lambda _: self._sent("GET", path))
-
-    async def upload(self, lines: bytes) -> str:
-        """Store a file of requests and return its name."""
-        import aiohttp
-
-        def form() -> aiohttp.FormData:
-            made = aiohttp.FormData({"purpose": "batch"})
-            made.add_field("file", lines, filename="requests.jsonl", content_type="application/jsonl")
-            return made
-
-        answer = await self._tried(lambda _: self._sent("POST", "files", data=form()))
-        return str(json.loads(answer)["id"])
-
-    async def submit(self, file: str, path: str, token: str) -> str:
-        """Have a batch made of a file and return its name; never two, should the answer be lost on its way."""
-        asked = {
-            "input_file_id": file, "endpoint": f"/v1/{path}", "completion_window": "24h", "metadata": {"pneg": token},
-        }  # fmt: skip
-
-        async def attempt(again: bool) -> bytes:
-            made = await self.found(token) if again else None
-            if made is not None:
-                return json.dumps({"id": made}).encode()
-            return await self._sent("POST", "batches", data=json.dumps(asked), headers=JSON)
-
-        return str(json.loads(await self._tried(attempt))["id"])
-
-    async def found(self, token: str) -> str | None:
-        """The batch that carries a token, if there is one."""
-        after = ""
-        while True:
-            page = json.loads(await self.get(f"batches?limit=100{after}"))
-            for batch in page["data"]:
-                if (batch.get("metadata") or {}).get("pneg") == token:
-                    return str(batch["id"])
-            if not (page.get("has_more") and page["data"]):
-                return None
-            after = f"&after={page['data'][-1]['id']}"
-
-    async def _tried(self, call: Callable[[bool], Awaitable[bytes]]) -> bytes:
-        import stamina
-
-        quieten()
-        async for attempt in stamina.retry_context(
-            on=again,
-            attempts=None,
-            timeout=self.policy.patience,
-            wait_initial=self.policy.first_wait,
-            wait_max=self.policy.longest_wait,
-            wait_jitter=self.policy.first_wait,
-        ):
-            with attempt:
-                return await call(attempt.num > 1)
-        raise AssertionError("it ends with an answer or an error")
-
-
 class _Job:
     """What waits to be submitted, and what was."""
 
-    def __init__(self, of: BatchAPI, server: _Server) -> None:
-        self.of, self.server = of, server
+    def __init__(self, of: BatchAPI, files: Files) -> None:
+        self.of, self.files = of, files
         self.collecting: dict[str, asyncio.Task[dict[str, Any]]] = {}
+        self._asked: Counter[str] = Counter()
         self._batch_of: dict[str, str] = {}
-        self._waiting: dict[str, tuple[bytes, asyncio.Future[None]]] = {}
+        self._waiting: _Group = {}
+        self._submitting: _Group = {}
         self._arrived = asyncio.Event()
+        self._failed: BaseException | None = None
 
     async def complete(self, request: Request) -> Completion:
         line, name = self._line(request)
-        for _ in range(RESUBMITTED + 1):
-            if name not in self._batch_of:
-                submitted = asyncio.get_running_loop().create_future()
-                self._waiting[name] = (line, submitted)
-                self._arrived.set()
-                await submitted
-            answers = await asyncio.shield(self.collecting[self._batch_of[name]])
-            answer = answers.pop(name, None)
-            if answer is not None:
-                return self._completion(answer, request)
-            del self._batch_of[name]
+        self._asked[name] += 1
+        try:
+            for _ in range(RESUBMITTED + 1):
+                if name not in self._batch_of:
+                    await self._submitted(name, line)
+                answers = await asyncio.shield(self.collecting[self._batch_of[name]])
+                answer = answers.get(name) if self._asked[name] > 1 else answers.pop(name, None)
+                if answer is not None:
+                    try:
+                        return self._completion(answer, request)
+                    except BackendError as error:
+                        if not error.retryable:
+                            raise
+                        if error.billed:  # another batch would be paid for again
+                            raise BackendError(error.message, reason=NO_COMPLETION, billed=True) from None
+                self._batch_of.pop(name, None)
+        finally:
+            self._asked[name] -= 1
         raise BackendError("the request was not answered in any batch", reason="not answered in time")
+
+    async def _submitted(self, name: str, line: bytes) -> None:
+        """Wait until a batch holds the request."""
+        if self._failed:
+            raise self._failed
+        if name not in self._waiting:
+            self._waiting[name] = (line, asyncio.get_running_loop().create_future())
+            self._arrived.set()
+        await asyncio.shield(self._waiting[name][1])
 
     def _line(self, request: Request) -> tuple[bytes, str]:
         asked = body(request, self.of.name, self.of.endpoint, {})
@@ -185,11 +126,11 @@ class _Job:
         path = f"/v1/{PATHS[self.of.endpoint]}"
         return json.dumps({"custom_id": name, "method": "POST", "url": path, "body": asked}).encode() + b"\n", name
 
-    def _completion(self, answer: dict[str, Any], request: Request) -> Completion:
-        told = json.dumps(answer["body"]).encode()
-        if answer["status_code"] < 300:
-            return completion(told, request, self.of.endpoint)
-        raise refusal(public(self.of.url), answer["status_code"], {}, told, self.server.key)
+    def _completion(self, answer: Any, request: Request) -> Completion:
+        status, told = part(answer, "status_code"), part(answer, "body")
+        if type(status) is not int or 200 <= status < 300:
+            return completion_of(told, request, self.of.endpoint)
+        raise refusal(self.files.server, status, {}, told)
 
     async def gather(self) -> None:
         """Submit what waits whenever there is a lull, or enough of it."""
@@ -202,57 +143,74 @@ class _Job:
                 except TimeoutError:
                     break
             self._arrived.clear()
-            group, self._waiting = self._waiting, {}
+            self._submitting, self._waiting = self._waiting, {}
             try:
-                await self._submit({name: line for name, (line, _) in group.items()})
-            except (BackendError, OSError, ValueError, LookupError) as error:
-                for _, submitted in group.values():
-                    if not submitted.done():
-                        submitted.set_exception(error)
-            for _, submitted in group.values():
-                if not submitted.done():
-                    submitted.set_result(None)
+                await self._submit({name: line for name, (line, _) in self._submitting.items()})
+            except (BackendError, OSError) as error:
+                _settle(self._submitting, error)
+            _settle(self._submitting)
+
+    def gathered(self, task: "asyncio.Task[None]") -> None:
+        """Let all who wait know why nothing is submitted any more."""
+        if not task.cancelled():
+            self._failed = task.exception()
+            _settle({**self._submitting, **self._waiting}, self._failed)
 
     async def _submit(self, lines: dict[str, bytes]) -> None:
         token = secrets.token_hex(8)
         self._note({"submitting": token, "requests": list(lines)})
-        file = await self.server.upload(b"".join(lines.values()))
-        batch = await self.server.submit(file, PATHS[self.of.endpoint], token)
+        file = await self.files.upload(b"".join(lines.values()))
+        batch = await self.files.submit(file, PATHS[self.of.endpoint], token)
         self._note({"submitted": token, "batch": batch})
         self._watch(batch, list(lines), fresh=True)
 
     def _watch(self, batch: str, names: Iterable[str], fresh: bool) -> None:
+        if batch in self.collecting:
+            raise BackendError(f"{self.files.server.shown} calls two batches {batch}", hint=NO_REPLY)
         self._batch_of.update(dict.fromkeys(names, batch))
-        self.collecting[batch] = asyncio.create_task(self._collect(batch, fresh))
+        self.collecting[batch] = asyncio.create_task(self._collect(batch, list(names), fresh))
 
-    async def _collect(self, batch: str, fresh: bool) -> dict[str, Any]:
+    async def _collect(self, name: str, names: Collection[str], fresh: bool) -> dict[str, Any]:
         """Wait for a batch to end; its answers by the name of the request."""
-        while (found := json.loads(await self.server.get(f"batches/{batch}")))["status"] not in ENDED:
+        while (batch := await self.files.batch(name))["status"] not in ENDED:
             await asyncio.sleep(self.of.poll)
-        if found["status"] == "failed" and fresh:
-            errors = (found.get("errors") or {}).get("data") or [{}]
-            why = str(errors[0].get("message", "no reason given")).replace(self.server.key, "***")
-            raise BackendError(f"the batch {batch} was refused: {why}")
+        if batch["status"] == "failed" and fresh:
+            message = part(batch, "errors", "data", 0, "message")
+            why = message if isinstance(message, str) else "no reason given"
+            shown = self.files.server.masked(printable(why))[:LONGEST_MESSAGE]
+            raise BackendError(f"the batch {name} was refused: {shown}")
         answers: dict[str, Any] = {}
         for kind in ("output_file_id", "error_file_id"):
-            if found.get(kind):
-                for line in (await self.server.get(f"files/{found[kind]}/content")).splitlines():
-                    answer = json.loads(line)
-                    if answer.get("response"):  # what expired has none, and is submitted again
-                        answers[answer["custom_id"]] = answer["response"]
-        return answers
+            if batch.get(kind):
+                answers |= await self.files.answers(batch[kind], names)
+        missing = len(set(names) - answers.keys())
+        if missing and batch["status"] == "completed":  # they may have been paid for
+            raise BackendError(
+                f"the batch {name} is completed, and {missing} answers to its {len(names)} requests are missing",
+                hint=f"give the same command again later, or delete {self.of.state} to pay for them again",
+            )
+        # what expired has no response, and is submitted again
+        return {request: response for request, response in answers.items() if response}
 
     async def take_up(self) -> None:
-        """Go on with what an earlier job has submitted."""
+        """Go on with what an earlier job has submitted.
+
+        Raises:
+            DataError: when the file that remembers the batches was changed.
+        """
         submitting: dict[str, list[str]] = {}
         batches: dict[str, str] = {}
-        for step in self._noted():
-            if "requests" in step:
-                submitting[step["submitting"]] = step["requests"]
+        for number, step in self._noted():
+            token, names, batch = (part(step, key) for key in ("submitting", "requests", "batch"))
+            if isinstance(token, str) and isinstance(names, list) and all(isinstance(name, str) for name in names):
+                submitting[token] = names
+            elif isinstance(token := part(step, "submitted"), str) and isinstance(batch, str):
+                batches[token] = batch
             else:
-                batches[step["submitted"]] = step["batch"]
+                expected = "put back what stood there, or delete the file to give up the batches that were submitted"
+                raise DataError("this is no step of a batch", expected, file=self.of.state, line=number)
         for token, names in submitting.items():
-            batch = batches.get(token) or await self.server.found(token)
+            batch = batches.get(token) or await self.files.named(token)
             if batch is not None:
                 self._watch(batch, names, fresh=False)
 
@@ -268,10 +226,21 @@ class _Job:
             end = stream.seek(0, os.SEEK_END)
             return bool(end) and (stream.seek(end - 1), stream.read(1))[1] != b"\n"
 
-    def _noted(self) -> Iterator[dict[str, Any]]:
+    def _noted(self) -> Iterator[tuple[int, Any]]:
+        """The steps that were noted, each with its line counted from 1."""
         lines = self.of.state.read_bytes().splitlines() if self.of.state.exists() else []
-        for line in lines:
+        for number, line in enumerate(lines, 1):
             try:
-                yield json.loads(line)
+                yield number, decoded(line)
             except ValueError:  # written when the job was killed: nothing was submitted behind it
                 continue
+
+
+def _settle(group: "_Group", error: BaseException | None = None) -> None:
+    """Let those go on whose requests were submitted, or could not be."""
+    for _, submitted in group.values():
+        if not submitted.done():
+            if error is None:
+                submitted.set_result(None)
+            else:
+                submitted.set_exception(error)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pneg.errors import BackendError
 from pneg.lm.base import Complete, Completion, LanguageModel, Request
+from pneg.lm.watched import Stalled
 
 START = 8
 """Requests at a time to begin with."""
@@ -28,6 +29,9 @@ ROUND = 16
 """Answers by which speed is judged, at least."""
 SPREAD = 0.1
 """So much of a wait that all share is added to it at random, lest all end it together."""
+LOST = 0.25
+"""A larger share of a round's requests that are not answered means that the server cannot bear as many; a smaller one
+is taken for loss by chance, for which it would be wrong to slow down (as BBR does; its version 2 allows for 2%)."""
 BUSY = (408, 409, 425, 429, 503)
 """What a server answers when it is not for the request."""
 
@@ -61,6 +65,7 @@ class Pace:
         self._closed_until = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._taken: list[float] = []
+        self._stalled = 0
         self._round_began = time.monotonic()
         self._round = max(ROUND, int(self.limit))
         self._best: Speed | None = None
@@ -117,6 +122,13 @@ class Pace:
         if sent >= self._cut_at:
             self._cut(CUT)
 
+    def stalled(self, sent: float) -> None:
+        """Learn that a request that was sent at this time was given up while others were answered."""
+        if sent >= self._cut_at:
+            self._stalled += 1
+            if self._stalled > LOST * self._round:
+                self.failed(sent)
+
     def answered(self, sent: float) -> None:
         """Learn that a request that was sent at this time was answered."""
         now = time.monotonic()
@@ -133,7 +145,8 @@ class Pace:
     def _judge(self, speed: Speed) -> None:
         """Slow down when answers take longer and no more of them come."""
         best = self._best
-        self._taken, self._round_began, self._round = [], time.monotonic(), max(ROUND, int(self.limit))
+        self._taken, self._stalled = [], 0
+        self._round_began, self._round = time.monotonic(), max(ROUND, int(self.limit))
         slow = best is not None and speed.latency > SLOWER * best.latency and speed.rate <= GAINED * best.rate
         if best is None or speed.latency < best.latency or speed.rate > GAINED * best.rate:
             self._best = speed
@@ -146,7 +159,7 @@ class Pace:
     def _cut(self, left: float) -> None:
         self.limit = max(1.0, self.limit * left)
         self._cut_at = time.monotonic()
-        self._doubling = False
+        self._doubling, self._stalled = False, 0
 
 
 @dataclass(slots=True)
@@ -169,6 +182,7 @@ class Policy:
 
     Attributes:
         attempts: so many failures of one request, each with others answered since the one before, are its own.
+        stalls: a request is given up that was sent this often and not answered while others were.
         patience: seconds without any answer, or that a server asks to wait, until the job is stopped.
         first_patience: the same where the server has not answered anything yet.
         failures: so many in a row, at least, until the job is stopped.
@@ -177,6 +191,7 @@ class Policy:
     """
 
     attempts: int = 20
+    stalls: int = 6
     patience: float = 300.0
     first_patience: float = 10.0
     failures: int = 5
@@ -240,7 +255,7 @@ class _Job:
         """Go on after the first attempt has failed: an answer that comes at once pays nothing for retries."""
         import stamina
 
-        alone = 0
+        alone = stalls = 0
         async for attempt in stamina.retry_context(
             on=again,
             attempts=None,
@@ -258,7 +273,8 @@ class _Job:
                 except BackendError as error:
                     alone += error.status not in BUSY and self.answers > answers
                     answers = self.answers
-                    if error.retryable and alone >= self.policy.attempts:
+                    stalls += isinstance(error, Stalled)
+                    if error.retryable and (alone >= self.policy.attempts or stalls >= self.policy.stalls):
                         raise BackendError(error.message, status=error.status, reason=GAVE_UP) from None
                     raise
         raise AssertionError("it ends with an answer or an error")
@@ -272,7 +288,10 @@ class _Job:
                 completion = await self.ask(request)
             except BackendError as error:
                 if error.retryable:
-                    self.pace.failed(sent)
+                    if isinstance(error, Stalled):
+                        self.pace.stalled(sent)
+                    else:
+                        self.pace.failed(sent)
                     raise self._failed(error) from None
                 if not error.reason:
                     self.stopped = error
@@ -289,24 +308,36 @@ class _Job:
         self.failures += 1
         failing = time.monotonic() - self.failing_since
         patience = self.policy.patience if self.answers else min(self.policy.first_patience, self.policy.patience)
-        wait = error.retry_after or 0.0
-        if wait > self.policy.patience:
-            why = f"it asks to wait {wait:,.0f} s"
-        elif self.failures >= self.policy.failures and failing > patience:
-            why = f"{self.failures} attempts in {failing:,.0f} s got no answer"
-        else:
-            self.pace.close_for(wait)
+        if too_long := asks_too_long(error, self.policy):
+            self.stopped = too_long
+            return too_long
+        if self.failures < self.policy.failures or failing <= patience:
+            self.pace.close_for(error.retry_after or 0.0)
             return error
-        hint = "; ".join(filter(None, (error.hint, "what is done is kept: give the same command to go on")))
-        self.stopped = BackendError(error.message, status=error.status, hint=f"{hint} ({why})")
+        self.stopped = given_up(error, f"{self.failures} attempts in {failing:,.0f} s got no answer")
         return self.stopped
 
 
-def again(error: Exception) -> bool | float:
-    """Whether to try again after an error; a number is the seconds to wait first."""
-    if not isinstance(error, BackendError) or not error.retryable:
-        return False
-    return True if error.retry_after is None else error.retry_after
+def asks_too_long(error: BackendError, policy: Policy) -> BackendError | None:
+    """The end of a job whose server asks to wait for longer than the policy's patience; None if it does not."""
+    wait = error.retry_after or 0.0
+    if wait <= policy.patience:
+        return None
+    return given_up(error, f"it asks to wait {wait:,.0f} s; --patience is {policy.patience:,.0f}")
+
+
+def given_up(error: BackendError, why: str) -> BackendError:
+    """The end of a job, for the reason given, after this error."""
+    hint = "; ".join(filter(None, (error.hint, "what is done is kept: give the same command to go on")))
+    return BackendError(error.message, status=error.status, hint=f"{hint} ({why})")
+
+
+def again(error: Exception) -> bool:
+    """Whether to try again after an error.
+
+    How long to wait is not for the server to shorten: a wait that it asks for comes on top, see `Pace.close_for`.
+    """
+    return isinstance(error, BackendError) and error.retryable
 
 
 def quieten() -> None:

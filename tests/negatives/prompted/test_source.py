@@ -12,7 +12,7 @@ from pneg.dialogue import normalised
 from pneg.errors import BackendError
 from pneg.lm import Completion, Embedded, Ledger, Recorded, Request, Run, Scripted, Transformers
 from pneg.lm.base import TOO_LONG
-from pneg.lm.client import REFUSED
+from pneg.lm.exchange import REFUSED
 from pneg.negatives import Prompted, add
 from pneg.negatives.prompted.source import REUSED_AFTER
 
