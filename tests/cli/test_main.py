@@ -147,3 +147,10 @@ def test_main_takes_the_words_of_the_command_line_by_itself(
     monkeypatch.setattr("sys.argv", ["pneg", "show", "starter:demonstrations", "--dialogues", "0"])
     assert main() == 0
     assert capsys.readouterr().out.startswith("20 dialogues, 0 with a persona\n")
+
+
+def test_a_closed_standard_input_is_said(pneg: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    ran = pneg("rank", "selector")
+    assert ran.status == 2
+    assert "Error: standard input is closed: give FILE, or --context and --candidate" in ran.err

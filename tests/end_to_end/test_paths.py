@@ -83,12 +83,24 @@ def stand_in(command: click.Command, **words: Any) -> None:
             options.aside_here(value).write_bytes(b"bad lines")
 
 
-NAMES = (
-    "a.jsonl", "./a.jsonl", "sub/../a.jsonl", "hard.jsonl", "link.jsonl", "linked/a.jsonl", "b.jsonl", "a.jsonl.bad",
-    "new.jsonl", "./new.jsonl", "to-new.jsonl", "new.jsonl.bad", "new.jsonl.unfinished", "new.jsonl.ledger.sqlite",
-    "a.parquet", "new.parquet", "new.jsonl.gz", "full", "full/c.jsonl", "folder.jsonl", "new", "nowhere/new.jsonl",
+READ = ("a.jsonl", "b.jsonl", "full/c.jsonl", "new.jsonl.bad", "full/new.jsonl")
+WRITTEN = ("b.jsonl", "new.jsonl", "to-new.jsonl", "a.parquet", "new.parquet", "full", "new")
+KEPT = ("b.jsonl", "log", "new.jsonl.ledger.sqlite", "full", "new")
+ODD = (
+    "./a.jsonl", "sub/../a.jsonl", "hard.jsonl", "link.jsonl", "linked/a.jsonl", "a.jsonl.bad", "./new.jsonl",
+    "new.jsonl.unfinished", "new.jsonl.gz", "full/c.jsonl", "folder.jsonl", "nowhere/new.jsonl",
 )  # fmt: skip
-"""Files and folders of which some are there and some are the same under other names."""
+"""Files and folders of which some are there, and some are the same under other names."""
+
+
+def names(kind: click.ParamType) -> st.SearchStrategy[str]:
+    """Names for a path, mostly such as suit it, so that many calls are not refused."""
+    suited = KEPT if isinstance(kind, options.Kept) else WRITTEN if isinstance(kind, options.Written) else READ
+    if isinstance(kind, options.Written):
+        suited = tuple(name for name in suited if name.endswith(kind.endings) or kind.folder)
+    return st.one_of(
+        st.sampled_from(suited), st.sampled_from(suited), st.sampled_from((*READ, *WRITTEN, *KEPT, *ODD))
+    )
 
 
 @contextmanager
@@ -97,16 +109,19 @@ def workplace() -> Iterator[Path]:
         here = Path(made)
         for name in ("sub", "folder.jsonl", "full"):
             (here / name).mkdir()
-        for name in ("a.jsonl", "b.jsonl", "new.jsonl.bad", "new.jsonl.unfinished", "full/c.jsonl"):
-            write(here / "made.jsonl", DIALOGUES)
-            (here / "made.jsonl").rename(here / name)
-        with (here / "b.jsonl").open("ab") as stream:
-            stream.write(b"{broken\n")
-        (here / "a.jsonl.bad").symlink_to("b.jsonl")
+        write(here / "made.jsonl", DIALOGUES)
+        good = (here / "made.jsonl").read_bytes()
+        (here / "made.jsonl").unlink()
+        for name in ("a.jsonl", "full/c.jsonl", "new.jsonl.unfinished", "a.parquet"):
+            (here / name).write_bytes(good)
+        for name in ("b.jsonl", "new.jsonl.bad"):
+            (here / name).write_bytes(good + b"{broken\n")
+        for name, target in (
+            ("a.jsonl.bad", "b.jsonl"), ("link.jsonl", "a.jsonl"), ("linked", "."), ("to-new.jsonl", "new.jsonl"),
+            ("full/new.jsonl", "../new.jsonl.bad"),
+        ):  # fmt: skip
+            (here / name).symlink_to(target)
         (here / "hard.jsonl").hardlink_to(here / "a.jsonl")
-        (here / "link.jsonl").symlink_to("a.jsonl")
-        (here / "linked").symlink_to(".")
-        (here / "to-new.jsonl").symlink_to("new.jsonl")
         yield here
 
 
@@ -162,7 +177,7 @@ def calls(draw: Callable[..., Any], name: tuple[str, ...]) -> Call:
         is_path = isinstance(part.type, PATHS)
         if not (is_path or isinstance(part, click.Argument)) or not (part.required or draw(st.booleans())):
             continue
-        value = draw(st.sampled_from(NAMES))
+        value = draw(names(part.type))
         if isinstance(part, click.Argument):
             arguments.append(value)
         else:
@@ -188,7 +203,7 @@ def calls(draw: Callable[..., Any], name: tuple[str, ...]) -> Call:
 
 
 @pytest.mark.parametrize("name", several, ids=" ".join)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.data())
 def test_no_input_is_changed_and_nothing_is_replaced_unasked(name: tuple[str, ...], data: st.DataObject) -> None:
     call = data.draw(calls(name))
@@ -209,6 +224,48 @@ def test_no_input_is_changed_and_nothing_is_replaced_unasked(name: tuple[str, ..
         assert {path for path in changed if known[path] not in may_change} == set()
         for path in before.keys() - after.keys():
             assert call.force and any(path.startswith(f"{folder}/") for folder in call.replaced)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("negatives prompted a.jsonl -o x.jsonl --ledger x.jsonl", "x.jsonl: --out and --ledger are"),
+        ("negatives prompted a.jsonl -o x.jsonl --ledger hard.jsonl", "hard.jsonl: IN and --ledger are"),
+        ("negatives prompted x.jsonl.ledger.sqlite -o x.jsonl", "x.jsonl.ledger.sqlite: IN and --ledger are"),
+        ("negatives prompted a.jsonl -o x.jsonl --examples x.jsonl.unfinished",
+         "x.jsonl.unfinished: x.jsonl.unfinished, which belongs to --out, and --examples are"),
+        ("negatives human new.jsonl.bad -o new.jsonl --skip-bad",
+         "new.jsonl.bad: IN and new.jsonl.bad, which belongs to --out, are"),
+        ("negatives random a.jsonl --corpus b.jsonl -o linked/b.jsonl --force", "b.jsonl: --out and --corpus are"),
+        ("show full/new.jsonl --skip-bad", "new.jsonl.bad: FILE and the file for its bad lines are"),
+        ("evaluate selector full/new.jsonl --skip-bad", "new.jsonl.bad: TEST and the file for its bad lines are"),
+        ("calibrate selector full/new.jsonl --skip-bad", "new.jsonl.bad: DEV and the file for its bad lines are"),
+        ("rank selector a.jsonl -o link.jsonl --force", "link.jsonl: FILE and --out are"),
+        ("train a.jsonl -o selector --log sub/../a.jsonl", "sub/../a.jsonl: TRAIN and --log are"),
+        ("train a.jsonl -o selector --log selector.bad --skip-bad",
+         "selector.bad: --log and selector.bad, which belongs to --out, are"),
+        ("ledger a.parquet --export ./a.parquet --force", "a.parquet: FILE and --export are"),
+        ("export full -o linked/full --force", "linked/full: SELECTOR and --out are"),
+    ],
+)  # fmt: skip
+def test_two_paths_that_are_the_same_file_are_named(words: str, says: str) -> None:
+    name, rest = next(
+        (name, words.split()[len(name) :]) for name in COMMANDS if words.split()[: len(name)] == [*name]
+    )
+    with workplace() as here:
+        before = contents(here)
+        status, said = run(rest, name)
+        assert contents(here) == before
+    assert (status, said) == (2, f"pneg: {says} the same file; give each a path of its own\n")
+
+
+def test_an_input_in_a_folder_that_is_replaced_is_named() -> None:
+    with workplace() as here:
+        before = contents(here)
+        status, said = run("a --test full/c.jsonl -o linked/full --force".split(), ("export",))
+        assert contents(here) == before
+    assert status == 2
+    assert said == "pneg: full/c.jsonl: --test lies in the folder --out, which is replaced; choose another folder\n"
 
 
 def test_calls_of_all_outcomes_are_drawn() -> None:

@@ -68,6 +68,8 @@ def rank(
         raise click.UsageError("give either a file or --context and --candidate")
     if out is not None and file is None:
         raise click.UsageError("--out is for the answers to a file")
+    if not context and file is None and sys.stdin is None:
+        raise click.UsageError("standard input is closed: give FILE, or --context and --candidate")
     from pneg.selector import ranking
 
     loaded = ranking.load(selector)
