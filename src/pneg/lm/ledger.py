@@ -22,9 +22,8 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from pneg.errors import LedgerError
-from pneg.lm.base import Completion, Request
+from pneg.lm.base import MOST_TOKENS, Completion, Request
 from pneg.lm.ledger_file import PATIENCE, ROW, RUN, add_missing_columns, columns, explained, opened, spent
-from pneg.lm.prices import MOST_TOKENS
 from pneg.lm.worker import Worker
 
 ANSWER = "text, cut, prompt_tokens, completion_tokens, cached_tokens, model, backend"

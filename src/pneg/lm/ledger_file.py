@@ -8,7 +8,8 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from pneg.errors import LedgerError
-from pneg.lm.prices import MOST_TOKENS, Price
+from pneg.lm.base import MOST_TOKENS
+from pneg.lm.prices import Price
 
 APPLICATION = 0x706E6567
 """SQLite's `application_id` of a ledger, the letters `pneg`; ledgers made before it was set have 0."""

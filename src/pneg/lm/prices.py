@@ -8,15 +8,13 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from pneg.errors import BackendError, BudgetExceeded, needs
-from pneg.lm.base import Complete, Completion, LanguageModel, Request
+from pneg.lm.base import MOST_TOKENS, Complete, Completion, LanguageModel, Request
 
 MILLION = 1_000_000
 PROBE = 1_000
 """Tokens whose price is asked for: few, since some models ask more for long prompts."""
 MARGIN = 512
 """Tokens that a chat form puts around a prompt, at most."""
-MOST_TOKENS = 10**9
-"""More than any request can have; a larger number is none of tokens."""
 
 Tokens = Callable[[str], int]
 """How many tokens a text has."""
