@@ -1,11 +1,15 @@
-"""retrieved-dense: the human responses whose embedding is nearest to that of the context."""
+"""retrieved-dense: the human responses whose embedding is nearest to that of the context.
+
+As in `retrieved`, what answers a dialogue on the same matter is left out.
+"""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import numpy as np
 
-from pneg.attack.rule import Candidates, LeftOut, Material, Rule, human_text
+from pneg.attack.rule import Candidates, LeftOut, Material, Rule
+from pneg.attack.topics import Topics, refuse_same_matter
 from pneg.dialogue import Dialogue
 from pneg.negatives.embeddings import Embeddings
 from pneg.negatives.nearest import nearest
@@ -14,7 +18,7 @@ from pneg.negatives.other_turns import SHOWN
 NAME = "retrieved-dense"
 BLOCK = 1024
 """Dialogues read at a time."""
-SPARE = 15
+SPARE = 45
 """Responses searched beyond the count and the positives, for those that are refused."""
 EMPTY = LeftOut("the pool has no responses")
 
@@ -46,4 +50,4 @@ def rule(material: Material, embeddings: Embeddings | None = None) -> Rule:
             for ranked in nearest(queries, vectors, everything, depth, embeddings.device):
                 yield [responses[number] for number in ranked.numbers]
 
-    return Rule(NAME, stream, human_text)
+    return Rule(NAME, stream, refuse_same_matter(Topics(material.pool)))

@@ -2,7 +2,7 @@
 
 import random
 
-from pneg.attack.rule import Candidates, LeftOut, Material, Rule, for_each, human_text
+from pneg.attack.rule import Candidates, LeftOut, Material, Rule, for_each, near_copy
 from pneg.attack.turns import says_something
 from pneg.dialogue import Dialogue
 from pneg.negatives.other_turns import WholeDialogues
@@ -24,4 +24,4 @@ def rule(material: Material) -> Rule:
         draw.shuffle(turns)
         return turns
 
-    return Rule(NAME, for_each(NAME, material.seed, candidates), human_text)
+    return Rule(NAME, for_each(NAME, material.seed, candidates), near_copy)
