@@ -24,7 +24,9 @@ _PARTICLE = re.compile(
     r"(?:[,\s]*(?:sir|madam|ma'am|dear|please|thanks|thank you|i agree|sure))?\s*[,.!]+\s*)(?P<clause>.+)$",
     re.I | re.S,
 )
-_REASON = re.compile(r"^(?P<clause>[^,;:]+?)(?P<reason>,? (?:because|since|so) (?:i|we|he|she|it|they|my|there|the)\b.+)$", re.I | re.S)
+_REASON = re.compile(
+    r"^(?P<clause>[^,;:]+?)(?P<reason>,? (?:because|since|so) (?:i|we|he|she|it|they|my|there|the)\b.+)$", re.I | re.S
+)
 _NEGATED_QUESTION = re.compile(r"n't\b|\bnot\b|\bnever\b|\bmind\b", re.I)
 _COURTESY: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b(I'm|I am|we're|we are) ((?:so |very |really |terribly )?sorry)\b(?! (?:but|,))", re.I), r"\1 not \2"),
@@ -52,7 +54,9 @@ def rule(material: Material) -> Rule:
         if not dialogue_is_english(dialogue):
             return NOT_ENGLISH
         own = _OwnWords(dialogue)
-        made = list(dict.fromkeys(text for positive in dialogue.positives for text in _negated(positive, dialogue, own)))
+        made = list(
+            dict.fromkeys(text for positive in dialogue.positives for text in _negated(positive, dialogue, own))
+        )
         draw.shuffle(made)
         return made or NOTHING
 

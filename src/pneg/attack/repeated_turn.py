@@ -20,9 +20,7 @@ _LONG = {
     "can't": "cannot", "doesn't": "does not", "didn't": "did not", "won't": "will not",
 }  # fmt: skip
 _OTHERWISE = _LONG | {long: short for short, long in _LONG.items()}
-_CONTRACTION = re.compile(
-    rf"(?<![\w'])(?:{'|'.join(map(re.escape, _OTHERWISE))})(?![\w'])(?!\s*[.!?,]?$)", re.I
-)
+_CONTRACTION = re.compile(rf"(?<![\w'])(?:{'|'.join(map(re.escape, _OTHERWISE))})(?![\w'])(?!\s*[.!?,]?$)", re.I)
 """A contraction or what it stands for, not at the end, where `Yes, I'm.` would be wrong."""
 _LEAD = re.compile(r"^(?:well|oh|yes|yeah|no|okay|ok|so|and|but|hmm|ah|hey|hi|hello)\b[\s,.!]+(?=\w)", re.I)
 

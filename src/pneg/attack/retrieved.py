@@ -11,7 +11,7 @@ from pneg.dialogue import Dialogue
 from pneg.negatives.bm25 import BM25
 
 NAME = "retrieved"
-SPARE = 25
+SPARE = 15
 """Responses retrieved beyond the count, for those that are refused."""
 NO_WORD = LeftOut("no response of the pool shares a word with the context")
 

@@ -5,6 +5,7 @@ import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pneg.dialogue import Dialogue
 from pneg.negatives.base import Refusals, choose, draws
@@ -115,6 +116,7 @@ def random_of(seed: int, name: str, dialogue: Dialogue) -> random.Random:
     return draws(seed, f"attack/{name}/{dialogue.id}", 0)
 
 
+@lru_cache(maxsize=4096)
 def word_set(text: str) -> frozenset[str]:
     """The distinct words of a text, without case and punctuation."""
     return frozenset(_WORD.findall(text.casefold()))

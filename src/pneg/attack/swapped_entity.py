@@ -38,11 +38,7 @@ def rule(material: Material) -> Rule:
         if not dialogue_is_english(dialogue):
             return NOT_ENGLISH
         settled = _Settled.by(dialogue)
-        made = [
-            text
-            for positive in dialogue.positives
-            for text in _swapped(positive, settled.settle, settled, draw)
-        ]
+        made = [text for positive in dialogue.positives for text in _swapped(positive, settled.settle, settled, draw)]
         draw.shuffle(made)
         said = [part for turn in own_turns(dialogue) for part in sentences_of(turn) if not part.endswith("?")]
         again = [text for part in said for text in _swapped(part, _is_exact, settled, draw)]
@@ -120,9 +116,7 @@ def _has_entity(text: str) -> bool:
     return next(entities_of(text), None) is not None
 
 
-def _swapped(
-    text: str, wrong: Callable[[Entity], bool], settled: _Settled, draw: random.Random
-) -> Iterator[str]:
+def _swapped(text: str, wrong: Callable[[Entity], bool], settled: _Settled, draw: random.Random) -> Iterator[str]:
     """The text with each entity that would be wrong as another one swapped, wherever it stands."""
     entities = list(entities_of(text))
     own = {entity.key for entity in entities}

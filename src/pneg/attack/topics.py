@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
 from math import log
 
 from pneg.attack.rule import human_text
@@ -27,7 +28,7 @@ class Topics:
     """
 
     def __init__(self, pool: Sequence[Dialogue]) -> None:
-        stems = [stems_of(" ".join((*dialogue.context, *dialogue.positives))) for dialogue in pool]
+        stems = list(map(_stems_in, pool))
         frequencies = Counter(stem for each in stems for stem in each)
         most = max(AT_LEAST, RARE * len(pool))
         self._weights = {stem: log(1 + len(pool) / n) for stem, n in frequencies.items() if n <= most}
@@ -40,7 +41,7 @@ class Topics:
 
     def topic(self, dialogue: Dialogue) -> "Topic":
         """The topic of a dialogue, whether or not the pool holds it."""
-        return self._weighed(stems_of(" ".join((*dialogue.context, *dialogue.positives))))
+        return self._weighed(_stems_in(dialogue))
 
     def rare(self, text: str) -> frozenset[str]:
         """The rare words of a response, as stems."""
@@ -78,9 +79,18 @@ class Topic:
         return product / (self.length * other.length) if product else 0.0
 
 
+def _stems_in(dialogue: Dialogue) -> set[str]:
+    return stems_of(" ".join((*dialogue.context, *dialogue.positives)))
+
+
 def stems_of(text: str) -> set[str]:
     """The distinct words of a text with a plural or a past cut off, so that `dogs` is the word `dog`."""
-    return {_ENDING.sub("", word) for word in _WORD.findall(text.lower())}
+    return set(map(_stem, _WORD.findall(text.lower())))
+
+
+@lru_cache(maxsize=1 << 16)
+def _stem(word: str) -> str:
+    return _ENDING.sub("", word)
 
 
 def refuse_same_matter(topics: Topics) -> Callable[[Dialogue, str], str | None]:
@@ -90,9 +100,14 @@ def refuse_same_matter(topics: Topics) -> Callable[[Dialogue, str], str | None]:
         topics: of the pool that the responses come from.
     """
 
+    # the candidates of a dialogue come one after the other, so its topic is told once
+    @lru_cache(maxsize=1)
+    def topic(dialogue: Dialogue) -> Topic:
+        return topics.topic(dialogue)
+
     def refuse(dialogue: Dialogue, text: str) -> str | None:
         reason = human_text(dialogue, text)
-        if reason is None and topics.nearness(topics.topic(dialogue), text) >= SAME_MATTER:
+        if reason is None and topics.nearness(topic(dialogue), text) >= SAME_MATTER:
             return SAME
         return reason
 

@@ -132,7 +132,9 @@ def profile(
             embeddings = Embeddings(encoder) if isinstance(encoder, str) else encoder
             scorer = Untrained(embeddings, selector.history)
             untrained = evaluate(scorer, tests, list(scores), positive=positive)
-        except PnegError as error:  # a missing extra, no network, a damaged cache: the selector's figures stand without
+        except (
+            PnegError
+        ) as error:  # a missing extra, no network, a damaged cache: the selector's figures stand without
             missing = str(error)
     worst = min(scores, key=lambda name: scores[name].above_chance)
     return Profile(

@@ -90,7 +90,9 @@ def _of_contraction(forms: list[str], short: str) -> Change | None:
     subject = "I" if subject == "i" else subject
     second = forms[1]
     third = forms[2] if len(forms) > 2 else ""
-    if second in ("never", "better", "gonna", "gotta", "why", "what", "how", "because", "where", "when") or (second in PASSED and short in ("d", "ve")):
+    if second in ("never", "better", "gonna", "gotta", "why", "what", "how", "because", "where", "when") or (
+        second in PASSED and short in ("d", "ve")
+    ):
         return None
     if short in ("m", "re") or (short == "s" and subject not in ("there", "I")):
         if second == "not":
