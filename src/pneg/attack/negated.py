@@ -1,13 +1,14 @@
 """negated: a positive with the polarity of one clause flipped, where something that was said makes that wrong.
 
-A flipped opinion is often as good a response as the opinion. So a clause is flipped only where it then contradicts the
-yes or no it explains, the reason that is given for it, what its speaker said before, or what is said out of courtesy.
+A flipped opinion is often as good a response as the opinion. So a clause is flipped only where it then contradicts
+the yes or no it explains, the reason that is given for it, what its speaker said before, or courtesy.
 """
 
 import random
 import re
 from collections.abc import Iterator
 
+from pneg.attack.english.courtesy import discourteous
 from pneg.attack.english.language import NOT_ENGLISH, dialogue_is_english
 from pneg.attack.english.negation import flipped
 from pneg.attack.english.tokens import plain, sentences_of, tokens_of
@@ -17,6 +18,9 @@ from pneg.dialogue import Dialogue
 
 NAME = "negated"
 NOTHING = LeftOut("no clause of a positive that would be wrong if it were negated")
+
+SAID_BEFORE = 0.7
+"""Share of a clause's content words that a statement must have which it repeats."""
 
 _PARTICLE = re.compile(
     r"^(?P<lead>(?:(?:oh|well|hmm|ah)\b[\s,.!]*)?"
@@ -28,22 +32,12 @@ _REASON = re.compile(
     r"^(?P<clause>[^,;:]+?)(?P<reason>,? (?:because|since|so) (?:i|we|he|she|it|they|my|there|the)\b.+)$", re.I | re.S
 )
 _NEGATED_QUESTION = re.compile(r"n't\b|\bnot\b|\bnever\b|\bmind\b", re.I)
-_COURTESY: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\b(I'm|I am|we're|we are) ((?:so |very |really |terribly )?sorry)\b(?! (?:but|,))", re.I), r"\1 not \2"),
-    (re.compile(r"\b(I'm|I am|we're|we are) ((?:so |very |really )?(?:glad|happy|pleased|delighted) (?:to (?:hear|see|meet|help|know)|that|you))\b", re.I), r"\1 not \2"),
-    (re.compile(r"\b(You're|You are|you're|you are) (welcome)\b", re.I), r"\1 not \2"),
-    (re.compile(r"\b(I|we) (?:really )?(hope) (you|he|she|they|it|everything) (will|can|get|feel|enjoy|have|like|do|find|gets|feels|goes|works|recover|recovers|all)\b", re.I), ""),
-    (re.compile(r"\b(I|we) (wish) (you)\b", re.I), r"\1 don't \2 \3"),
-    (re.compile(r"\b(It's|It is|That's) (my pleasure|a pleasure|an honou?r)\b", re.I), r"\1 not \2"),
-    (re.compile(r"\b(I|we) (?:really |truly |do )?(appreciate) (it|your|that|you)\b", re.I), r"\1 don't \2 \3"),
-)  # fmt: skip
-"""What is said out of courtesy, and how it is turned into its opposite; empty where the clause behind is flipped."""
 _OPINION = frozenset("like love think want need prefer enjoy hate".split())
 _STOP = frozenset(
-    "a about am an and are at be been but can can't could did didn't do does doesn't don't for from get going got had "
-    "has have i i'd i'll i'm i've in is isn't it it's just like lot me my no not of on one or our really so some that "
-    "that's the them there they think this to too very want was we well were what will with won't would yes you your "
-    "am not good great go love know time thing things much".split()
+    "a about am an and are at be been but can can't could did didn't do does doesn't don't for from get going got "
+    "had has have i i'd i'll i'm i've in is isn't it it's just like lot me my no not of on one or our really so some "
+    "that that's the them there they think this to too very want was we well were what will with won't would yes you "
+    "your am not good great go love know time thing things much".split()
 )
 
 
@@ -70,7 +64,7 @@ def _negated(positive: str, dialogue: Dialogue, own: "_OwnWords") -> Iterator[st
         yield from _after_particle(positive, text)
     sentences = sentences_of(positive)
     for place, sentence in enumerate(sentences):
-        for changed in (_before_reason(sentence), _discourteous(sentence), own.contradicted_by(sentence)):
+        for changed in (_before_reason(sentence), discourteous(sentence), own.contradicted_by(sentence)):
             if changed is not None:
                 yield " ".join((*sentences[:place], changed, *sentences[place + 1 :]))
 
@@ -94,21 +88,6 @@ def _before_reason(sentence: str) -> str | None:
     return None if changed is None else changed + found["reason"]
 
 
-def _discourteous(sentence: str) -> str | None:
-    for pattern, replacement in _COURTESY:
-        found = pattern.search(sentence.replace("\u2019", "'"))
-        if found is None or sentence.rstrip().endswith("?"):
-            continue
-        start, end = (found.start(3), len(sentence)) if not replacement else found.span()
-        if replacement:
-            new: str | None = found.expand(replacement)
-        else:
-            new = flipped(sentence[start:end])
-        if new is not None:
-            return sentence[:start] + new + sentence[end:]
-    return None
-
-
 class _OwnWords:
     """What the one who responds said before, or has in the persona, read when it is first asked for."""
 
@@ -129,7 +108,7 @@ class _OwnWords:
         negative = _negative(sentence)
         for words, other in self._statements:
             shared = len(said & words)
-            if other == negative and shared >= 2 and shared >= 0.6 * len(said):
+            if other == negative and shared >= 2 and shared >= SAID_BEFORE * len(said):
                 return changed
         return None
 

@@ -1,8 +1,8 @@
 """other-topic-same-words: a human response that shares rare words with the context and comes from another topic.
 
-The topic of a response is told without a model. BM25 proposes responses. Those are kept whose own dialogue, the shared
-words left out, has next to no rare word in common with this one, and which say something of that topic themselves: `When
-is the party?` is of another dialogue and fits every party, `The party won the election` does not.
+The topic of a response is told without a model. BM25 proposes responses. Those are kept whose own dialogue, the
+shared words left out, has next to no rare word in common with this one, and which say something of that topic
+themselves: `When is the party?` is of another dialogue and fits every party, `The party won the election` does not.
 """
 
 from collections import deque

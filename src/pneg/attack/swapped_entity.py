@@ -1,10 +1,10 @@
 """swapped-entity: a positive in which a name, number or day that the dialogue settles is another one.
 
-The entity must be named by the context or the persona, and is swapped for something that neither these nor the positive
-name. That alone still fits too often: `I have exams on Thursday` answers `Do you play on Wednesday?` as well as any
-day. So an open choice is left alone, a number must count the same thing in both places, and what is no name must be
-referred to as something known. Behind the positives come statements that the one who responds made before, each with a
-name or number swapped: said again in that way they contradict their speaker.
+The entity must be named by the context or the persona, and is swapped for something that neither these nor the
+positive name. That alone still fits too often: `I have exams on Thursday` answers `Do you play on Wednesday?` too. So
+an open choice is left alone, a number must count the same in both places, and what is no name must be referred to as
+something known. Behind the positives come statements that the one who responds made before, with a name or number
+swapped: said again in that way they contradict their speaker.
 """
 
 import random

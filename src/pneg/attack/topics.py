@@ -94,7 +94,7 @@ def _stem(word: str) -> str:
 
 
 def refuse_same_matter(topics: Topics) -> Callable[[Dialogue, str], str | None]:
-    """A refusal of human responses that likely fit: near-copies, copied turns, and what answers nearly the same dialogue.
+    """A refusal of near-copies and copied turns, and of what answers a dialogue on the same matter: it likely fits.
 
     Args:
         topics: of the pool that the responses come from.

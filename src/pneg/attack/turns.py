@@ -19,8 +19,8 @@ _LIGHT = frozenset(
     "where which who why will with won't worry would wow yeah yes yet you you'd you'll you're your yours".split()
 )
 _ASKS_AGAIN = re.compile(
-    r"\b(?:pardon|say (?:that|it) again|repeat|come again|what did you (?:just )?say|what was that|didn't (?:hear|catch)"
-    r"|don't (?:understand|follow)|what do you mean|excuse me\s*\?|sorry\s*\?|what\s*\?$)",
+    r"\b(?:pardon|say (?:that|it) again|repeat|come again|what did you (?:just )?say|what was that"
+    r"|didn't (?:hear|catch)|don't (?:understand|follow)|what do you mean|excuse me\s*\?|sorry\s*\?|what\s*\?$)",
     re.I,
 )
 

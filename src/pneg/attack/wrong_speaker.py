@@ -14,8 +14,8 @@ NO_PERSON = LeftOut("no first or second person in a positive or an own turn")
 _EITHER_WAY = re.compile(
     r"\b(?:can|could|may|shall|should|let|would) (?:i|you|me) (?:please )?"
     r"(?:help|meet|talk|join|call|speak|know|ask|get|have|see|try|find|take|go|pay|do)\b|"
-    r"\b(?:i|you)(?:'ll| will| can| could) (?:help|call|meet|join|see)\b|\blike (?:me|you)\b|\bhow (?:are|about) you\b|"
-    r"\b(?:how much|what) (?:is|are|was) (?:my|your)\b|\bhere (?:is|are) (?:my|your)\b",
+    r"\b(?:i|you)(?:'ll| will| can| could) (?:help|call|meet|join|see)\b|\blike (?:me|you)\b|"
+    r"\bhow (?:are|about) you\b|\b(?:how much|what) (?:is|are|was) (?:my|your)\b|\bhere (?:is|are) (?:my|your)\b",
     re.I,
 )
 """What either of the two may say."""

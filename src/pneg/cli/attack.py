@@ -53,8 +53,8 @@ def attack(
     """Make harder test sets of the dialogues in IN, one set a rule.
 
     IN is a file of dialogues in any form that is read, or a corpus such as starter:test. OUT holds the same dialogues
-    with a set of negatives under each rule's name; pneg evaluate prints a selector's profile on them. A dialogue that a
-    rule cannot be applied to is counted, with the reason.
+    with a set of negatives under each rule's name; pneg evaluate prints a selector's profile on them. A dialogue that
+    a rule cannot be applied to is counted, with the reason.
     """
     from pneg.attack.catalogue import RULES
     from pneg.attack.rule import Material

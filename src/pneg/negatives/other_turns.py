@@ -65,7 +65,7 @@ class WholeDialogues:
         for turns, place in self._holding(context):
             for turn in turns[place + 2 :]:
                 later.setdefault(_key(turn), turn)
-            for turn in reversed(turns[: max(0, place + 1 - max(shown, len(context)))]):
+            for turn in reversed(turns[: max(0, place + 1 - min(shown, len(context)))]):
                 earlier.setdefault(_key(turn), turn)
         seen = {_key(turn) for turn in context[-shown:]}
         # the turn in the response's place is a response that fits, whatever the record's positives are

@@ -53,7 +53,7 @@ class Score:
 
     @property
     def above_chance(self) -> float:
-        """The share of the way from chance to a perfect R@1, so that sets with other numbers of candidates compare."""
+        """The share of the way from chance to a perfect R@1: sets of other numbers of candidates compare by it."""
         return (self.recall_at_1 - self.chance) / (1 - self.chance)
 
     def as_json(self) -> dict[str, Any]:

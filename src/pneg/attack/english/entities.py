@@ -15,11 +15,11 @@ KINDS: dict[str, tuple[str, ...]] = {
     ),
     "woman's name": tuple(
         "Mary Lisa Anna Alice Susan Jane Betty Nancy Linda Helen Karen Laura Julia Emma Kate Sarah Jenny Lily Lucy "
-        "Sally Judy Maria Monica Rachel Barbara Emily Ann Jill Sandra Jean Cathy Daisy Amy Ellen Diana Margaret".split()
+        "Sally Judy Maria Monica Rachel Barbara Emily Ann Jill Sandra Jean Cathy Daisy Amy Ellen".split()
     ),
     "man's name": tuple(
         "Tom John Peter David Paul Jack George Henry Michael James Robert Steven Kevin Brian Daniel Jim Mike Jerry "
-        "Bob Sam Alex Andrew Charles Eric Gary Leo Martin Richard Simon Tony Adam Ben Dave Fred Joe Ron Steve Tim Todd".split()
+        "Bob Sam Alex Andrew Charles Eric Gary Leo Martin Richard Simon Tony Adam Ben Dave Joe Steve Tim".split()
     ),
     "city": tuple(
         "London Paris Beijing Shanghai Tokyo Boston Chicago Seattle Berlin Madrid Rome Sydney Toronto Moscow Dallas "
@@ -41,7 +41,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 
 _KIND = {word.lower(): kind for kind, words in KINDS.items() for word in words}
 _WORD = re.compile(r"[$\u00a3\u20ac]?\w+(?:['\u2019.,:/-]\w+)*")
-"""Words and numbers as they are written together: `16:35`, `4.50` and `thirty-two` are one each and name nothing here."""
+"""Words and numbers as they are written together: `16:35`, `4.50` and `thirty-two` are one each and name nothing."""
 _DIGITS = re.compile(r"[$\u00a3\u20ac]?\d{1,4}")
 NAMES = frozenset(("day", "month", "city", "country", "nationality", "woman's name", "man's name"))
 """Kinds that are written large."""

@@ -18,7 +18,8 @@ FREQUENT = frozenset(
     "the and you i it that to have are my your what this with for not but yes how they at be can would like good "
     "thank thanks know there think go it's i'm don't do of is when where who why all some any from our we she his "
     "her if as been were did does could should get really just please sorry too here which want need out up let "
-    "okay well hello see make much many take work time about you're that's i've i'll can't".split()
+    "or two fine came went okay well hello see make much many take work time about you're that's i've i'll "
+    "can't".split()
 )
 """Frequent English words that German, French, Spanish, Italian and Dutch do not have, or seldom."""
 

@@ -1,4 +1,4 @@
-"""A clause with its polarity flipped: `I can't come` becomes `I can come`, `She likes it` becomes `She doesn't like it`.
+"""A clause with its polarity flipped: `I can't come` becomes `I can come`, `She likes it` `She doesn't like it`.
 
 Only clauses that begin with a pronoun are flipped, because their verb is then known without a parser; whatever is in
 doubt gives None.
@@ -27,14 +27,14 @@ PASSED = frozenset("really certainly definitely".split())
 ONLY_NEGATIVE = {"any": "some", "anything": "something", "anyone": "someone", "anybody": "somebody"}
 ONLY_AFFIRMATIVE = {"some": "any", "something": "anything", "someone": "anyone", "somebody": "anybody"}
 NOT_WITH_NEGATION = frozenset(
-    "already too also still just almost never nothing nobody none no not hardly neither only even either several quite "
-    "bit little pretty both but though although unless instead rather maybe perhaps probably rarely seldom always "
-    "sometimes often than".split()
+    "already too also still just almost never nothing nobody none no not hardly neither only even either several "
+    "quite bit little pretty both but though although unless instead rather maybe perhaps probably rarely seldom "
+    "always sometimes often than".split()
 )
 """Words that a clause with a negation cannot take over from one without."""
 NOT_WITHOUT_NEGATION = frozenset(
-    "ever yet either anymore until till all much many but though although unless neither nor longer mind matter worry "
-    "than anywhere without or too only just because".split()
+    "ever yet either anymore until till all much many but though although unless neither nor longer mind matter "
+    "worry than anywhere without or too only just because".split()
 )
 """Words that a clause without a negation cannot take over from one with it."""
 _END = re.compile(r"\s*[,;:.!\u2026(](?=.)", re.S)
@@ -126,7 +126,7 @@ def _of_verb(forms: list[str]) -> Change | None:
         return None if change is None else {at: "", at + 1: "", at + 2: change[at + 1]}
     if behind == "not" and verb in NEGATIVE:
         return {at + 1: ""}
-    if behind in ("never", "better") or behind in OPINIONS:
+    if behind == "never" or (verb, behind) == ("had", "better") or behind in OPINIONS:
         return None
     if verb in BE or (verb in NEGATIVE and verb not in PERFECT | DO):
         return {at: NEGATIVE[verb], -1: "adds"}

@@ -34,8 +34,9 @@ FIXED = frozenset({
 })  # fmt: skip
 """Pairs of words in which the person stays as it is: formulas say nothing about anyone."""
 COMMANDS = frozenset({
-    ("thank", "you"), ("excuse", "me"), ("let", "me"), ("tell", "me"), ("give", "me"), ("show", "me"), ("bless", "you"),
-    ("see", "you"), ("believe", "me"), ("trust", "me"), ("help", "me"), ("you", "bet"), ("call", "me"), ("forgive", "me"),
+    ("thank", "you"), ("excuse", "me"), ("let", "me"), ("tell", "me"), ("give", "me"), ("show", "me"),
+    ("see", "you"), ("believe", "me"), ("trust", "me"), ("help", "me"), ("you", "bet"), ("call", "me"),
+    ("bless", "you"), ("forgive", "me"),
     ("make", "yourself"), ("take", "your"), ("follow", "me"), ("talk", "to"), ("wish", "you"), ("allow", "me"),
 })  # fmt: skip
 """The same where they begin a clause, and so are a command or a formula."""
