@@ -9,6 +9,7 @@ from making import made, reason
         ("Could you water the plants?", "Yes, I will do it tonight.", "Yes, I won't do it tonight."),
         ("Do you take sugar?", "No, thanks. I don't like it.", "No, thanks. I like it."),
         ("Is it far?", "Yes! It is an hour from here. Bring water.", "Yes! It isn't an hour from here. Bring water."),
+        ("Could you wait?", "Okay, I will wait here.", "Okay, I won't wait here."),
         # a clause and its reason
         ("Come to the party.", "I can't come because I have to work.", "I can come because I have to work."),
         ("Why so late?", "I was tired, so I went to bed.", "I wasn't tired, so I went to bed."),
@@ -46,6 +47,7 @@ def test_what_stands_in_the_persona_is_negated() -> None:
         ("Don't you like it?", "No, I like it."),
         ("Is it far?", "Of course, it is far away."),
         ("Shall we go?", "Are you ready?"),
+        ("She was screaming.", "Ok, I don't know how to deal with her."),
     ],
 )
 def test_a_clause_whose_opposite_may_fit_is_left_alone(context: str, positive: str) -> None:

@@ -28,6 +28,8 @@ _PARTICLE = re.compile(
     r"(?:[,\s]*(?:sir|madam|ma'am|dear|please|thanks|thank you|i agree|sure))?\s*[,.!]+\s*)(?P<clause>.+)$",
     re.I | re.S,
 )
+_ASSENT = re.compile(r"(?:\w+[\s,.!]+)?(?:ok|okay|alright|sure)\b", re.I)
+"""What says yes to anything: `Ok, I know` fits as well as `Ok, I don't know`, but `Ok, I won't do it` does not."""
 _REASON = re.compile(
     r"^(?P<clause>[^,;:]+?)(?P<reason>,? (?:because|since|so) (?:i|we|he|she|it|they|my|there|the)\b.+)$", re.I | re.S
 )
@@ -75,6 +77,8 @@ def _after_particle(positive: str, text: str) -> Iterator[str]:
         return
     lead, rest = positive[: found.end("lead")], positive[found.start("clause") :]
     sentences = sentences_of(rest)
+    if _ASSENT.match(lead) and _negative(sentences[0]):
+        return
     changed = flipped(sentences[0])
     if changed is not None and not re.search(r"\b(?:but|if|when)\b", sentences[0], re.I):
         yield lead + " ".join((changed, *sentences[1:]))
