@@ -66,8 +66,7 @@ def test_the_default_is_every_rule_whose_model_is_there(
     pneg: Run, village: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("bm25s")
-    from pneg.attack import retrieved_dense
-    from pneg.attack.catalogue import RULES as every
+    from pneg.attack import catalogue, retrieved_dense
 
     def missing(name: str) -> None:
         raise ModelError(f"the model {name} cannot be fetched")
@@ -75,7 +74,7 @@ def test_the_default_is_every_rule_whose_model_is_there(
     monkeypatch.setattr(retrieved_dense, "Embeddings", missing)
     ran = pneg("attack", village, "-o", tmp_path / "attacked.jsonl", "--json")
     assert ran.status == 0
-    assert set(json.loads(ran.out)["rules"]) == set(every) - {"retrieved-dense"}
+    assert set(json.loads(ran.out)["rules"]) == set(catalogue.RULES) - {"retrieved-dense"}
     assert ran.says == "pneg: note: retrieved-dense is left out: the model minilm-l6 cannot be fetched"
     named = pneg("attack", village, "-o", tmp_path / "other.jsonl", "--rules", "retrieved-dense")
     assert (named.status, named.says) == (1, "pneg: the model minilm-l6 cannot be fetched")
