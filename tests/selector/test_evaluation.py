@@ -61,7 +61,17 @@ def test_each_figure_is_printed_under_its_own_name() -> None:
         "chance": 0.125,
         "skipped": 9,
     }
-    assert score.above_chance == pytest.approx((0.5 - 0.125) / 0.875)
+
+
+@pytest.mark.parametrize(
+    ("recall", "chance", "expected"),
+    [(1.0, 0.5, 1.0), (0.75, 0.5, 0.5), (0.5, 0.5, 0.0), (0.02, 0.3, -14 / 15), (0.1, 0.5, -0.8), (0.0, 0.2, -1.0)],
+)
+def test_chance_is_the_middle_of_the_scale_that_sets_compare_by(
+    recall: float, chance: float, expected: float
+) -> None:
+    score = Score(recall, 0.2, 3, 4, (0.4, 0.6), 0.25, 0.8, (0.1, 0.3), (0.15, 0.35), chance, 9)
+    assert score.above_chance == pytest.approx(expected)
 
 
 def test_chance_is_the_mean_over_queries_of_their_own_candidates() -> None:

@@ -62,7 +62,7 @@ class SetProfile:
     Attributes:
         score: the selector's figures.
         untrained: those of the untrained encoder on the same queries; None where it was left out.
-        worst: whether this is the set on which the selector comes least far from chance.
+        worst: whether this is the set with the least R@1, measured from chance.
     """
 
     score: Score

@@ -49,7 +49,7 @@ def evaluate(
 
     "hidden" is the same selector with every context replaced by a full stop: what it gets right there it knows
     from the response alone. "untrained" is the cosine similarity of an encoder that was never trained to select.
-    The worst set is the one on which R@1 comes least far from chance.
+    The worst set has the least R@1, measured on the way from chance to 1, or below it from chance to 0.
     """
     from pneg.audit.profile import profile
     from pneg.selector import ranking

@@ -53,8 +53,12 @@ class Score:
 
     @property
     def above_chance(self) -> float:
-        """The share of the way from chance to a perfect R@1: sets of other numbers of candidates compare by it."""
-        return (self.recall_at_1 - self.chance) / (1 - self.chance)
+        """How far R@1 is from chance, 1 where it is perfect and -1 where it is zero.
+
+        Sets with other numbers of candidates compare by it.
+        """
+        difference = self.recall_at_1 - self.chance
+        return difference / (1 - self.chance if difference > 0 else self.chance)
 
     def as_json(self) -> dict[str, Any]:
         """The figures under the names that `pneg evaluate --json` prints."""
