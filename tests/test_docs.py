@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from pneg import corpora, read, write
+from pneg import Dialogue, corpora, read, write
+from pneg.attack.catalogue import RULES
 from pneg.negatives.catalogue import CATALOGUE
 
 SCALING = Path(__file__).parents[1] / "docs" / "scaling.md"
 NEGATIVES = SCALING.with_name("negatives.md")
+ATTACK = SCALING.with_name("attack.md")
 SECONDS = {"seconds": 1, "minutes": 60, "hours": 3_600, "days": 86_400, "years": 365.25 * 86_400}
 ROUNDED = 0.05
 """Two digits, of which the first may be a 1."""
@@ -69,3 +71,20 @@ def test_what_the_guide_to_the_sources_writes_in_python_runs(tmp_path: Path, mon
 def test_the_guide_to_the_sources_names_them_all() -> None:
     told = re.findall(r"^\| `([a-z0-9-]+)` \|", NEGATIVES.read_text(encoding="utf-8"), re.M)
     assert {*told} == {*CATALOGUE, "prompted"}
+
+
+def test_the_guide_to_the_rules_names_them_all() -> None:
+    described, counted = (
+        re.findall(r"^\| `([a-z-]+)` \|", part, re.M)
+        for part in ATTACK.read_text(encoding="utf-8").split("## What they make")
+    )
+    assert described == counted == list(RULES)
+
+
+def test_what_the_guide_to_the_rules_writes_in_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [code] = re.findall(r"```python\n(.*?)```", ATTACK.read_text(encoding="utf-8"), re.S)
+    monkeypatch.chdir(tmp_path)
+    write("dialogues.jsonl", corpora.read("starter:test"))
+    made: dict[str, list[Dialogue]] = {}
+    exec(code, made)
+    assert any(dialogue.negatives["copied-turn"] for dialogue in made["attacked"])

@@ -41,17 +41,45 @@ def test_a_trained_selector_says_how_it_was_made(selector: Path) -> None:
 
 
 def test_evaluate_prints_each_set(selector: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", str(selector), "starter:test", "--sets", "random,human", "--json"]) == 0
+    words = ["evaluate", str(selector), "starter:test", "--no-encoder"]
+    assert main([*words, "--sets", "random,human", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert set(found) == {"random", "human"}
     assert found["human"]["n"] == 300
     assert found["human"]["candidates"] == 6
+    assert found["human"]["chance"] == pytest.approx(1 / 6)
     low, high = found["human"]["ci95"]
     assert low <= found["human"]["r@1"] <= high
-    assert main(["evaluate", str(selector), "starter:test", "--limit", "5", "--positive", "first"]) == 0
-    table = capsys.readouterr().out
-    assert "R@1 hidden" in table
-    assert table.count("\n") == 3
+    low, high = found["human"]["difference"]["ci95"]
+    assert low <= found["human"]["r@1"] - found["human"]["hidden"]["r@1"] <= high
+    assert sum(each["worst"] for each in found.values()) == 1
+    assert main([*words, "--limit", "5", "--positive", "first", "--sets", "random,human"]) == 0
+    printed = capsys.readouterr()
+    recall, mrr = printed.out.split("\n\n")
+    assert recall.splitlines()[1].split()[:4] == ["set", "R@1", "95%", "hidden"]
+    assert [line.split()[0] for line in recall.splitlines()[2:]] == ["random", "human"]
+    assert recall.count("<- worst") == 1
+    assert mrr.splitlines()[1].split()[:3] == ["set", "MRR", "hidden"]
+    assert printed.err == ""
+
+
+def test_evaluate_profiles_every_set_of_a_file(
+    selector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "attacked.jsonl"
+    assert main(["attack", "starter:test", "-o", str(file), "--rules", "copied-turn,negated", "--limit", "20"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(selector), str(file), "--no-encoder", "--json"]) == 0
+    assert {"random", "human", "copied-turn"} <= set(json.loads(capsys.readouterr().out))
+
+
+def test_an_encoder_that_cannot_be_loaded_is_one_note(selector: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["evaluate", str(selector), "starter:test", "--limit", "2", "--sets", "human", "--json"]
+    assert main([*words, "--encoder", "./nowhere"]) == 0
+    said = capsys.readouterr()
+    assert "untrained" not in json.loads(said.out)["human"]
+    assert said.err.count("pneg: note: the untrained encoder is left out") == 1
+    assert "there is no folder ./nowhere" in said.err
 
 
 def test_options_of_evaluate_reach_it(
@@ -64,7 +92,7 @@ def test_options_of_evaluate_reach_it(
         return score(self, pairs, precision=precision, whole=whole)
 
     monkeypatch.setattr(Selector, "score", watched)
-    words = ["evaluate", str(selector), "starter:test", "--limit", "5", "--sets", "human", "--json"]
+    words = ["evaluate", str(selector), "starter:test", "--limit", "5", "--sets", "human", "--json", "--no-encoder"]
     for more, n in (["--positive", "first"], 5), (["--precision", "bfloat16"], 15):
         read.clear()
         assert main([*words, *more]) == 0
@@ -74,7 +102,7 @@ def test_options_of_evaluate_reach_it(
     half_bad = tmp_path / "test.jsonl"
     good = {"id": "1", "context": ["a"], "positives": ["b"], "negatives": {"human": ["c"]}}
     half_bad.write_text("{broken\n" + json.dumps(good) + "\n")
-    assert main(["evaluate", str(selector), str(half_bad), "--sets", "human", "--skip-bad"]) == 0
+    assert main(["evaluate", str(selector), str(half_bad), "--sets", "human", "--skip-bad", "--no-encoder"]) == 0
     assert "bad lines: 1, set aside in test.jsonl.bad" in capsys.readouterr().out
 
 
@@ -83,7 +111,17 @@ def test_bfloat16_is_advised_against_where_it_is_slow(
     fast: str, said: bool, selector: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(devices, "best_precision", lambda _: fast)
-    words = ["evaluate", str(selector), "starter:test", "--limit", "2", "--sets", "human", "--precision"]
+    words = [
+        "evaluate",
+        str(selector),
+        "starter:test",
+        "--limit",
+        "2",
+        "--sets",
+        "human",
+        "--no-encoder",
+        "--precision",
+    ]
     assert main([*words, "bfloat16"]) == 0
     assert ("no fast bfloat16; float32 takes less time" in capsys.readouterr().err) is said
     assert main([*words, "float32"]) == 0
@@ -313,7 +351,8 @@ def test_a_calibrated_selector_and_its_export_give_probabilities(
 def test_an_export_is_evaluated_and_calibrated_like_any_selector(
     exported: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["evaluate", str(exported), "starter:test", "--limit", "5", "--sets", "human", "--json"]) == 0
+    words = ["evaluate", str(exported), "starter:test", "--limit", "5", "--sets", "human", "--no-encoder", "--json"]
+    assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["human"]["n"] == 15
     assert main(["calibrate", str(exported), "starter:test", "--limit", "5", "--sets", "human", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n"] == 15

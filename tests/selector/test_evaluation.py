@@ -49,10 +49,59 @@ def test_each_positive_in_turn_against_the_first_five_negatives() -> None:
 
 
 def test_each_figure_is_printed_under_its_own_name() -> None:
-    score = Score(0.1, 0.2, 3, 4, (0.5, 0.6), 0.7, 0.8, 9)
-    hidden = {"r@1": 0.7, "mrr": 0.8}
-    named = {"r@1": 0.1, "mrr": 0.2, "n": 3, "candidates": 4, "ci95": [0.5, 0.6], "hidden": hidden, "skipped": 9}
-    assert score.as_json() == named
+    score = Score(0.5, 0.2, 3, 4, (0.4, 0.6), 0.25, 0.8, (0.1, 0.3), (0.15, 0.35), 0.125, 9)
+    assert score.as_json() == {
+        "r@1": 0.5,
+        "mrr": 0.2,
+        "n": 3,
+        "candidates": 4,
+        "ci95": [0.4, 0.6],
+        "hidden": {"r@1": 0.25, "mrr": 0.8, "ci95": [0.1, 0.3]},
+        "difference": {"r@1": 0.25, "ci95": [0.15, 0.35]},
+        "chance": 0.125,
+        "skipped": 9,
+    }
+
+
+@pytest.mark.parametrize(
+    ("recall", "chance", "expected"),
+    [(1.0, 0.5, 1.0), (0.75, 0.5, 0.5), (0.5, 0.5, 0.0), (0.02, 0.3, -14 / 15), (0.1, 0.5, -0.8), (0.0, 0.2, -1.0)],
+)
+def test_chance_is_the_middle_of_the_scale_that_sets_compare_by(
+    recall: float, chance: float, expected: float
+) -> None:
+    score = Score(recall, 0.2, 3, 4, (0.4, 0.6), 0.25, 0.8, (0.1, 0.3), (0.15, 0.35), chance, 9)
+    assert score.above_chance == pytest.approx(expected)
+
+
+def test_chance_is_the_mean_over_queries_of_their_own_candidates() -> None:
+    # two queries of six candidates, one of three
+    assert evaluate(Told(**TOLD), [ONE, TWO], ["random"])["random"].chance == pytest.approx((2 / 6 + 1 / 3) / 3)  # type: ignore[arg-type]
+
+
+def test_without_names_every_set_that_has_negatives_is_ranked() -> None:
+    bare = Dialogue("3", ("v",), ("p",), {"none": ()})
+    assert list(evaluate(Told(**TOLD), [bare, ONE, TWO])) == ["random", "human"]  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="no dialogue has negatives; pneg negatives and pneg attack add them"):
+        evaluate(Told(**TOLD), [bare])  # type: ignore[arg-type]
+
+
+def test_a_set_without_queries_is_named() -> None:
+    alone = Dialogue("3", ("v",), (), {"human": ("a",)})
+    with pytest.raises(DataError, match="both a positive and a negative of the set 'human'"):
+        evaluate(Told(**TOLD), [alone], ["human"])  # type: ignore[arg-type]
+
+
+def test_dialogues_of_one_context_are_one_cluster() -> None:
+    """A line a response: ten copies of a context tell no more than one."""
+    hit, miss = ({"id": str(n), "negatives": {"random": ("b",)}} for n in (1, 2))
+    lines = [Dialogue(context=("u",), positives=("p",), **hit), Dialogue(context=("v",), positives=("q",), **miss)]
+    once = evaluate(Told(**TOLD), lines, ["random"])["random"]  # type: ignore[arg-type]
+    often = evaluate(Told(**TOLD), lines * 10, ["random"])["random"]  # type: ignore[arg-type]
+    assert (once.recall_at_1, often.recall_at_1) == (0.5, 0.5)
+    assert often.n == 20
+    assert often.interval == once.interval == (0.0, 1.0)
+    assert often.difference_interval == once.difference_interval
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -68,3 +68,24 @@ def test_a_tie_for_the_first_place_is_no_hit_in_the_figure_and_in_its_interval()
 def test_the_interval_is_of_queries_though_contexts_are_drawn() -> None:
     low, high = Ranks([[1.0]] * 50 + [[2.0] * 3] * 50).recall_interval()
     assert low < 50 / 200 < high < 0.4, "half of the contexts, a quarter of the queries"
+
+
+def test_the_interval_of_a_difference_is_paired_by_context() -> None:
+    generator = np.random.default_rng(0)
+    hits = generator.random(200) < 0.5
+    shown = Ranks([[1.0 if hit else 2.0] for hit in hits])
+    assert shown.difference_interval(shown) == (0.0, 0.0), "the same hits differ nowhere"
+    better = Ranks([[1.0] if place < 20 else [1.0 if hit else 2.0] for place, hit in enumerate(hits)])
+    low, high = better.difference_interval(shown)
+    difference = better.recall_at_1 - shown.recall_at_1
+    assert low <= difference <= high
+    # each context gains 1 or nothing: 2 * 1.96 * sqrt(d * (1 - d) / n), a third of two independent shares
+    assert high - low == pytest.approx(2 * 1.96 * (difference * (1 - difference) / 200) ** 0.5, rel=0.2)
+
+
+def test_the_interval_of_a_difference_draws_contexts_with_all_their_queries() -> None:
+    shown = Ranks([[1.0] * 5, [2.0] * 5] * 20)
+    hidden = Ranks([[2.0] * 5, [2.0] * 5] * 20)
+    low, high = shown.difference_interval(hidden)
+    # 40 contexts, not 200 queries
+    assert high - low == pytest.approx(2 * 1.96 * (0.25 / 40) ** 0.5, rel=0.2)

@@ -143,7 +143,7 @@ class Command(click.Command):
 FORCE = "pneg.force"
 FOLDERS = (".parts",)
 """Endings of what lies beside an output and is a folder."""
-BESIDE = (".bad", ".corpus.bad", ".unfinished", ".unfinished.lock", ".batches.jsonl", *FOLDERS)
+BESIDE = (".bad", ".corpus.bad", ".pool.bad", ".unfinished", ".unfinished.lock", ".batches.jsonl", *FOLDERS)
 """Endings of what may lie beside an output of dialogues: bad lines, and what stopped jobs go on with.
 
 All belong to the output, whatever wrote it. Bad lines are replaced unasked: they are copied from an input, and a job
@@ -160,16 +160,17 @@ def _paths(ctx: click.Context) -> Iterator[files.Named]:
         kind, label = parameter.type, _label(parameter)
         if not isinstance(kind, Read | Written | Kept):
             continue
-        path: Path | None = Path(value) if (value := ctx.params.get(parameter.name or "")) else None
-        if isinstance(kind, Kept) and kind.default and output and path is None:
-            path = beside(output, kind.default)
-        if path is None:
-            continue
+        value = ctx.params.get(parameter.name or "")
         if isinstance(kind, Read):
-            yield files.Named(label, path, "read")
-            if kind.sets_aside and ctx.params["skip_bad"]:
-                yield files.Named("the file for its bad lines", aside_here(path), "keep")
-        else:
+            for path in map(Path, value if isinstance(value, tuple) else filter(None, [value])):
+                yield files.Named(label, path, "read")
+                if kind.sets_aside and ctx.params["skip_bad"]:
+                    yield files.Named("the file for its bad lines", aside_here(path), "keep")
+            continue
+        if not value and isinstance(kind, Kept) and kind.default and output:
+            value = beside(output, kind.default)
+        if value:
+            path = Path(value)
             use: Literal["write", "keep"] = "write" if isinstance(kind, Written) else "keep"
             endings = kind.endings if isinstance(kind, Written) else ()
             yield files.Named(label, path, use, kind.folder, endings)

@@ -45,11 +45,38 @@ class Ranks:
 
     def recall_interval(self, samples: int = 1000, seed: int = 0) -> tuple[float, float]:
         """A 95% interval of R@1 by bootstrap over contexts, whose queries are not independent."""
-        if not self.n:
-            return 0.0, 0.0
-        hits = np.array([sum(rank <= 1.0 for rank in ranks) for ranks in self.by_context], dtype=np.float64)
-        sizes = np.array([len(ranks) for ranks in self.by_context], dtype=np.float64)
-        generator = np.random.default_rng(seed)
-        drawn = generator.integers(len(hits), size=(samples, len(hits)))
-        low, high = np.quantile(hits[drawn].sum(1) / sizes[drawn].sum(1), (0.025, 0.975))
-        return float(low), float(high)
+        return _interval(self._hits(), self._sizes(), samples, seed)
+
+    def difference_interval(self, other: "Ranks", samples: int = 1000, seed: int = 0) -> tuple[float, float]:
+        """A 95% interval of this R@1 less another one of the same queries, paired: both are drawn context by context.
+
+        Args:
+            other: ranks of the same queries, grouped alike.
+            samples: of the bootstrap.
+            seed: of its draws.
+        """
+        return _interval(self._hits() - other._hits(), self._sizes(), samples, seed)
+
+    def _hits(self) -> npt.NDArray[np.float64]:
+        return np.array([sum(rank <= 1.0 for rank in ranks) for ranks in self.by_context], dtype=np.float64)
+
+    def _sizes(self) -> npt.NDArray[np.float64]:
+        return np.array([len(ranks) for ranks in self.by_context], dtype=np.float64)
+
+
+def _interval(
+    sums: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64], samples: int, seed: int
+) -> tuple[float, float]:
+    """A 95% interval of a mean over queries by bootstrap over contexts.
+
+    Args:
+        sums: of each context's queries, shape (contexts,).
+        sizes: how many queries each context has, shape (contexts,).
+        samples: of the bootstrap.
+        seed: of its draws, which are the same for every set with as many contexts.
+    """
+    if not len(sums):
+        return 0.0, 0.0
+    drawn = np.random.default_rng(seed).integers(len(sums), size=(samples, len(sums)))
+    low, high = np.quantile(sums[drawn].sum(1) / sizes[drawn].sum(1), (0.025, 0.975))
+    return float(low), float(high)

@@ -1,0 +1,1 @@
+"""Harder test sets made from any corpus, one rule a file."""

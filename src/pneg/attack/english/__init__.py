@@ -1,0 +1,1 @@
+"""Rewriting English by rule: whether a text is English, verbs, persons, negation."""

@@ -1,0 +1,1 @@
+"""What the numbers hide: probes, hidden contexts, false negatives, diversity."""
