@@ -127,11 +127,13 @@ def _source(queries: Queries, given: _Given) -> SourceAudit:
     elsewhere, fit_notes = _fitted_elsewhere(queries, given)
     read = _reading(queries, given)
     words_per_text = queries.of_texts(cues.lengths(queries.texts))
+    judged = verdict(found, queries.chance, len(queries.dialogues), read)
     judge = given.reference
     per_context = (queries.negatives != NONE).sum(1)
     return SourceAudit(
         name=queries.source,
-        verdict=verdict(found, queries.chance, len(queries.dialogues), read),
+        verdict=judged.sentence,
+        level=judged.level,
         contexts=len(queries.dialogues),
         skipped=queries.skipped,
         queries=int((queries.positives != NONE).sum()),

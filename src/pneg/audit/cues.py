@@ -36,7 +36,7 @@ class Cue:
 
 
 def folds(groups: Numbers) -> list[Numbers]:
-    """Places of the contexts of each fold; equal contexts are in the same one. No fold for fewer than two contexts."""
+    """Places of the contexts of each fold, equal contexts in the same one; no fold where all contexts are equal."""
     with needs("audit"):
         from sklearn.model_selection import GroupKFold
 

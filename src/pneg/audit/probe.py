@@ -1,7 +1,7 @@
 """A linear model that never sees a context: how far the style of a response gives its negatives away.
 
-It is the test of Gururangan et al. (2018, doi:10.18653/v1/N18-2017) and Poliak et al. (2018, doi:10.18653/v1/S18-2023),
-which found that natural language inference can be answered from the hypothesis alone.
+It is the test of Gururangan et al. (2018, doi:10.18653/v1/N18-2017) and Poliak et al. (2018,
+doi:10.18653/v1/S18-2023), which found that natural language inference can be answered from the hypothesis alone.
 """
 
 from collections.abc import Sequence

@@ -22,6 +22,7 @@ class SourceAudit:
     Attributes:
         name: the source.
         verdict: one sentence about it.
+        level: the verdict in a word, one of `pneg.audit.verdict.LEVELS`.
         contexts: dialogues with a positive and a negative of this source.
         skipped: dialogues of the file without.
         queries: positives that were ranked.
@@ -44,6 +45,7 @@ class SourceAudit:
 
     name: str
     verdict: str
+    level: str
     contexts: int
     skipped: int
     queries: int
@@ -67,6 +69,7 @@ class SourceAudit:
         """All of it, with the first `LISTED` likely false negatives."""
         return {
             "verdict": self.verdict,
+            "level": self.level,
             "contexts": self.contexts,
             "skipped": self.skipped,
             "queries": self.queries,
@@ -83,6 +86,10 @@ class SourceAudit:
             "overlaps": self.overlaps.as_json(),
             "notes": list(self.notes),
         }
+
+    def cues(self) -> tuple[Cue, ...]:
+        """Style, length and overlap, or nothing where they are missing."""
+        return tuple(cue for cue in (self.style, self.length, self.overlap) if cue)
 
     def parts(self) -> dict[str, Cue | Reading | None]:
         """The figures that may be missing, by their names."""

@@ -32,9 +32,7 @@ def is_unspaced(text: str) -> bool:
 
 def content_stems(text: str) -> frozenset[str]:
     """The distinct stems of the words that carry content: no English stop words, no single Latin letters."""
-    content = {
-        word for word in words(text) if word not in stop_words() and (len(word) > 1 or not word.isascii())
-    }
+    content = {word for word in words(text) if word not in stop_words() and (len(word) > 1 or not word.isascii())}
     return frozenset(_stem(word) for word in content)
 
 

@@ -12,7 +12,8 @@ from pneg import __version__ as pneg_version
 from pneg.errors import PnegError
 
 COMMANDS = (
-    "demo", "fetch", "show", "negatives", "ledger", "train", "evaluate", "calibrate", "export", "rank", "serve",
+    "demo", "fetch", "show", "negatives", "ledger", "train", "evaluate", "calibrate", "export", "rank", "audit",
+    "serve",
 )  # fmt: skip
 INTERRUPTED = 130
 """The exit status of what Ctrl-C ended, as shells have it."""
