@@ -116,14 +116,10 @@ def _chosen(dialogues: Sequence[Dialogue], sets: Sequence[str]) -> list[str]:
 def _source(queries: Queries, given: _Given) -> SourceAudit:
     tests, seed = cues.folds(queries.groups), given.seed
     overlaps = cues.overlaps_of(queries, given.stems)
-    found: tuple[Cue, ...] = ()
-    if tests:
-        found = (
-            probe.style(queries, given.features, tests, seed),
-            cues.length(queries, tests, seed),
-            cues.overlap(queries, overlaps, tests, seed),
-        )
-    style, length, overlap = found or (None, None, None)
+    style = probe.style(queries, given.features, tests, seed) if tests else None
+    length = cues.length(queries, tests, seed) if tests else None
+    overlap = cues.overlap(queries, overlaps, tests, seed) if tests else None
+    found = [cue for cue in (style, length, overlap) if cue]
     elsewhere, fit_notes = _fitted_elsewhere(queries, given)
     read = _reading(queries, given)
     words_per_text = queries.of_texts(cues.lengths(queries.texts))
@@ -151,7 +147,7 @@ def _source(queries: Queries, given: _Given) -> SourceAudit:
         faults=faults(queries),
         lengths=distribution(*words_per_text, LENGTH_EDGES),
         overlaps=distribution(*overlaps, OVERLAP_EDGES),
-        notes=(*_source_notes(queries, bool(tests), read, given), *fit_notes),
+        notes=(*_source_notes(queries, bool(tests), style, read, given), *fit_notes),
     )
 
 
@@ -170,7 +166,9 @@ def _fitted_elsewhere(queries: Queries, given: _Given) -> tuple[Cue | None, list
     return probe.style_fitted_to(other, queries, given.seed), []
 
 
-def _source_notes(queries: Queries, folded: bool, read: Reading | None, given: _Given) -> Iterator[str]:
+def _source_notes(
+    queries: Queries, folded: bool, style: Cue | None, read: Reading | None, given: _Given
+) -> Iterator[str]:
     negatives = (queries.negatives != NONE).sum(1)
     if queries.skipped:
         yield f"{queries.skipped} dialogues have no positive or none of these negatives, and are left out"
@@ -178,6 +176,8 @@ def _source_notes(queries: Queries, folded: bool, read: Reading | None, given: _
         yield f"{short} contexts have fewer than {EACH} negatives; chance is averaged over all queries"
     if not folded:
         yield "all contexts are equal: no cue can be tested on a context that it was not fitted to"
+    elif style is None:
+        yield "the same responses recur in every fifth of the contexts: style cannot be tested on responses not seen"
     if read is not None and read.other is None:
         yield "all contexts are equal: there is no other one to put in its place"
     shared = [given.stems[number] for number in queries.negatives[queries.negatives != NONE].tolist()]

@@ -14,7 +14,7 @@ from pneg.errors import needs
 
 SAMPLE = 1000
 """Responses that distinct-n is computed from: it falls with their number, so sources are compared at one size."""
-BLEU_SAMPLE = 200
+BLEU_SAMPLE = 100
 """Responses that self-BLEU is computed from: its time grows with their square."""
 NEAR_SAMPLE = 10_000
 """Distinct responses among which near-duplicates and copies are looked for."""
@@ -124,7 +124,7 @@ def self_bleu(texts: Sequence[Sequence[str]]) -> float | None:
         None for fewer than two texts.
     """
     with needs("audit"):
-        from sacrebleu.metrics import BLEU
+        from sacrebleu.metrics.bleu import BLEU
     lines = [" ".join(text) for text in texts]
     if len(lines) < 2:
         return None

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from pneg.audit.queries import Queries
-from pneg.audit.reading import Pair, Score, Scored, contexts_read
+from pneg.audit.reading import Score, Scored, contexts_read
 from pneg.dialogue import replacing
+from pneg.selector.ranking import Pair
 
 HISTORY = 4
 """Turns of a context that an encoder reads: what selectors read by default."""

@@ -44,10 +44,7 @@ def giveaways(queries: Queries) -> tuple[Giveaway, ...]:
         from sklearn.feature_extraction.text import CountVectorizer
     own, others = queries.positive_texts(), queries.negative_texts()
     counter = CountVectorizer(token_pattern=f"{WORD}|{MARK}", binary=True)
-    try:
-        counts = counter.fit_transform([*own, *others]).tocsr()
-    except ValueError:  # no text has a word
-        return ()
+    counts = counter.fit_transform([*own, *others]).tocsr()
     first = np.asarray(counts[: len(own)].sum(0)).ravel()
     second = np.asarray(counts[len(own) :].sum(0)).ravel()
     tested = np.flatnonzero(first + second >= 5)

@@ -44,7 +44,7 @@ class Features:
         return self._union.transform(texts).tocsr()
 
 
-def style(queries: Queries, features: Any, tests: Sequence[Numbers], seed: int = 0) -> Cue:
+def style(queries: Queries, features: Any, tests: Sequence[Numbers], seed: int = 0) -> Cue | None:
     """What style alone achieves: each fold is scored by a model fitted to the others.
 
     A response that occurs in the fold is left out of what the model is fitted to, wherever else it stands. Sources
@@ -55,40 +55,48 @@ def style(queries: Queries, features: Any, tests: Sequence[Numbers], seed: int =
         features: of all its texts, shape (texts, features).
         tests: the folds.
         seed: seed of the bootstrap, and of the draw where there are more than `MOST_FITTED` responses.
+
+    Returns:
+        None where nothing is left to fit a model to, because the same few responses stand in every fold.
     """
     positives = np.full(queries.positives.shape, np.nan)
     negatives = np.full(queries.negatives.shape, np.nan)
 
-    def scored(test: Numbers) -> tuple[Numbers, Values, Values]:
+    def scored(test: Numbers) -> tuple[Numbers, Values, Values] | None:
         train = np.setdiff1d(np.arange(len(queries.positives)), test)
         own, others = queries.positives[test], queries.negatives[test]
         fitted = _fitted(queries, features, train, np.concatenate([own.ravel(), others.ravel()]), seed)
+        if fitted is None:
+            return None
         return test, _scores(fitted, features, own), _scores(fitted, features, others)
 
     with ThreadPoolExecutor(WORKERS) as workers:
-        for test, first, second in workers.map(scored, tests):
-            positives[test], negatives[test] = first, second
+        for scores in workers.map(scored, tests):
+            if scores is None:
+                return None
+            test, own, others = scores
+            positives[test], negatives[test] = own, others
     return Cue(STYLE, "linear model", recall(positives, negatives, seed))
 
 
-def style_fitted_to(fit: Queries, queries: Queries, seed: int = 0) -> Cue:
+def style_fitted_to(fit: Queries, queries: Queries, seed: int = 0) -> Cue | None:
     """What style alone achieves when the model is fitted to another file.
 
     Args:
         fit: the queries it is fitted to.
         queries: those it is tested on.
         seed: as in `style`.
+
+    Returns:
+        None where the other file has no positives or no negatives to fit to.
     """
-    describe = Features([fit.texts[number] for number in np.unique(_numbers(fit))])
+    describe = Features(fit.texts)
     model = _fitted(fit, describe.of(fit.texts), np.arange(len(fit.positives)), np.array([], np.int64), seed)
+    if model is None:
+        return None
     features = describe.of(queries.texts)
-    scores = (_scores(model, features, numbers) for numbers in (queries.positives, queries.negatives))
-    return Cue(STYLE, "linear model", recall(*scores, seed))
-
-
-def _numbers(queries: Queries) -> Numbers:
-    both = np.concatenate([queries.positives.ravel(), queries.negatives.ravel()])
-    return both[both != NONE]
+    own, others = (_scores(model, features, numbers) for numbers in (queries.positives, queries.negatives))
+    return Cue(STYLE, "linear model", recall(own, others, seed))
 
 
 def _fitted(queries: Queries, features: Any, train: Numbers, unseen: Numbers, seed: int) -> Any:
@@ -108,8 +116,8 @@ def _fitted(queries: Queries, features: Any, train: Numbers, unseen: Numbers, se
 
 
 def _scores(model: Any, features: Any, numbers: Numbers) -> Values:
-    """The model's scores of texts, NaN where there is none; all 0 without a model."""
+    """The model's scores of texts, NaN where there is none."""
     scores = np.full(numbers.shape, np.nan)
     there = numbers != NONE
-    scores[there] = 0.0 if model is None else model.decision_function(features[numbers[there]])
+    scores[there] = model.decision_function(features[numbers[there]])
     return scores

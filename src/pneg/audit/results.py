@@ -29,10 +29,12 @@ class SourceAudit:
         negatives: negatives that they were ranked against, at most five of a context.
         short: contexts with fewer than five.
         chance: R@1 of a guess.
-        style: R@1 of a linear model that never sees the context; None for fewer than two different contexts.
-        fitted_elsewhere: the same, fitted to another file; None without one that has this source.
-        length: R@1 of length alone; None as above.
-        overlap: R@1 of word overlap with the context alone; None as above.
+        style: R@1 of a linear model that never sees the context; None where all contexts are equal, or the
+            same responses recur everywhere.
+        fitted_elsewhere: the same, fitted to another file; None without one that has this
+            source.
+        length: R@1 of length alone; None where all contexts are equal.
+        overlap: R@1 of word overlap with the context alone; None where all contexts are equal.
         giveaways: words that stand more often in negatives, or in positives.
         reading: what a selector takes from the context; None without one.
         suspects: likely false negatives, the most suspicious first; None without a selector or reference.
@@ -88,7 +90,7 @@ class SourceAudit:
         }
 
     def cues(self) -> tuple[Cue, ...]:
-        """Style, length and overlap, or nothing where they are missing."""
+        """Style, length and overlap, those that could be tested."""
         return tuple(cue for cue in (self.style, self.length, self.overlap) if cue)
 
     def parts(self) -> dict[str, Cue | Reading | None]:

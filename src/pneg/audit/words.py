@@ -13,8 +13,8 @@ from pneg.negatives.words import stop_words
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 """Thai, Lao, Burmese, Khmer, Japanese and Chinese: no spaces between words, so that each character counts as one."""
 WORD = rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+(?:['\u2019][^\W_{_UNSPACED}]+)*"
-MARK = r"[?!.,;:\u2026\u3002\uff01\uff0c\uff1f]"
-"""Punctuation that tells a style."""
+MARK = r"[^\w\s]|_"
+"""What is neither a word nor space: punctuation and emoji tell a style, too."""
 
 _words = re.compile(WORD).findall
 _unspaced = re.compile(f"[{_UNSPACED}]").search

@@ -43,13 +43,16 @@ def page(audit: Audit, name: str) -> str:
 
 def _overview(sources: Sequence[SourceAudit]) -> str:
     """R@1 of each cue with its interval, a row a source; empty where no source has any."""
-    judged = [source for source in sources if source.style]
+    judged = [source for source in sources if source.cues()]
     if not judged:
         return ""
     with drawing(4.8, 1.2 + 0.6 * len(judged), "audit") as figure:
         axes = figure.subplots()
         for row, source in enumerate(judged):
-            for place, (cue, (name, colour, mark)) in enumerate(zip(source.cues(), CUES, strict=True)):
+            for place, (name, colour, mark) in enumerate(CUES):
+                cue = getattr(source, name)
+                if cue is None:
+                    continue
                 y = row + (place - 1) * 0.22
                 low, high = cue.figures.interval
                 axes.plot([low, high], [y, y], color=colour, linewidth=2)

@@ -44,7 +44,7 @@ def drawing(width: float, height: float, extra: str) -> Iterator[Any]:
         from matplotlib.figure import Figure
 
     inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    settings: dict[str, Any] = {
+    settings: Any = {
         "svg.fonttype": "none",
         "font.family": "sans-serif",
         "font.size": 11,
