@@ -14,8 +14,8 @@ from pneg.cli.terminal import shown
 from pneg.errors import DataError, PnegError
 
 COMMANDS = (
-    "demo", "fetch", "show", "negatives", "attack", "ledger", "train", "evaluate", "calibrate", "export", "rank",
-    "serve",
+    "demo", "fetch", "show", "negatives", "attack", "ledger", "audit", "train", "evaluate", "calibrate", "export",
+    "rank", "serve",
 )  # fmt: skip
 INTERRUPTED = 130
 """The exit status of what Ctrl-C ended, as shells have it."""

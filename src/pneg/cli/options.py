@@ -86,9 +86,6 @@ def precision(*choices: str) -> Decorator:
     )
 
 
-skip_bad = click.option("--skip-bad", is_flag=True, help="Write bad lines aside and go on.")
-
-
 class Read(click.Path):
     """The type of a path that a command only reads: a file, a folder, or the name of a corpus.
 

@@ -1,10 +1,9 @@
 """The page of `pneg demo`: one HTML file that needs nothing else."""
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
-from pneg.errors import needs
+from pneg.web.pages import INK, SOFT, drawing, rendered, svg
 
 NAMES = {"random": "random negatives", "prompted": "random + written negatives"}
 SETS = {"random": "random set", "human": "adversarial set"}
@@ -17,15 +16,14 @@ def page(result: Mapping[str, Any]) -> str:
     Args:
         result: as `pneg.study.demo.run` returns it.
     """
-    with needs("demo"):
-        import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pneg.web"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.get_template("demo.html")
-    return template.render(
-        result=result, names=NAMES, sets=SETS, plot=_plot(result["scores"]), verdict=verdict(result["scores"])
+    return rendered(
+        "demo.html",
+        "demo",
+        result=result,
+        names=NAMES,
+        sets=SETS,
+        plot=_plot(result["scores"]),
+        verdict=verdict(result["scores"]),
     )
 
 
@@ -42,12 +40,7 @@ def verdict(scores: Mapping[str, Any]) -> str:
 
 def _plot(scores: Mapping[str, Any]) -> str:
     """Bars of R@1 with their intervals, and a mark where the same selector stands with the context hidden."""
-    with needs("demo"):
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-
-    with rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 11, "svg.hashsalt": "pneg"}):
-        figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+    with drawing(7.2, 3.4, "demo") as figure:
         axes = figure.subplots()
         for place, (source, of) in enumerate(scores.items()):
             for group, name in enumerate(SETS):
@@ -55,7 +48,7 @@ def _plot(scores: Mapping[str, Any]) -> str:
                 low, high = score["ci95"]
                 label = NAMES[source] if group == 0 else None
                 axes.bar(x, score["r@1"], 0.32, color=COLOURS[source], label=label)
-                axes.plot([x, x], [low, high], color="#1c2430", linewidth=1.2)
+                axes.plot([x, x], [low, high], color=INK, linewidth=1.2)
                 axes.text(x + 0.03, score["r@1"] + 0.012, f"{score['r@1']:.2f}", ha="left", va="bottom")
                 hidden = "context hidden" if (group, place) == (1, 1) else None
                 axes.plot(
@@ -67,12 +60,10 @@ def _plot(scores: Mapping[str, Any]) -> str:
                     markeredgecolor="white",
                     label=hidden,
                 )
-        axes.axhline(1 / 6, color="#5b6472", linewidth=1, linestyle=":")
-        axes.text(1.5, 1 / 6 + 0.01, "chance", ha="right", color="#5b6472", fontsize=9)
+        axes.axhline(1 / 6, color=SOFT, linewidth=1, linestyle=":")
+        axes.text(1.5, 1 / 6 + 0.01, "chance", ha="right", color=SOFT, fontsize=9)
         axes.set(xticks=range(len(SETS)), xticklabels=list(SETS.values()), ylabel="R@1", xlim=(-0.5, 1.5))
         axes.set_ylim(0, max(0.6, *(score["ci95"][1] + 0.12 for of in scores.values() for score in of.values())))
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.18), columnspacing=1.2)
-        drawn = io.StringIO()
-        figure.savefig(drawn, format="svg", metadata={"Date": None})
-    return drawn.getvalue()[drawn.getvalue().index("<svg") :]
+        return svg(figure)
