@@ -84,7 +84,7 @@ def stand_in(command: click.Command, **words: Any) -> None:
 
 
 READ = ("a.jsonl", "b.jsonl", "full/c.jsonl", "new.jsonl.bad", "full/new.jsonl")
-WRITTEN = ("b.jsonl", "new.jsonl", "to-new.jsonl", "a.parquet", "new.parquet", "full", "new")
+WRITTEN = ("b.jsonl", "new.jsonl", "to-new.jsonl", "a.parquet", "new.parquet", "new.html", "full", "new")
 KEPT = ("b.jsonl", "log", "new.jsonl.ledger.sqlite", "full", "new")
 ODD = (
     "./a.jsonl", "sub/../a.jsonl", "hard.jsonl", "link.jsonl", "linked/a.jsonl", "a.jsonl.bad", "./new.jsonl",

@@ -49,11 +49,11 @@ SHOWN = 3
 )
 @click.option(
     "--false-negatives",
-    type=options.Written(),
+    type=options.Written((".jsonl",)),
     metavar="FILE",
     help="Write all likely false negatives to FILE, as JSON lines.",
 )
-@options.written("-o", "--out", help="Write a page to this file, such as report.html.")
+@options.written("-o", "--out", endings=(".html",), help="Write a page to this file, such as report.html.")
 @options.precision("float32", "bfloat16")
 @options.seed
 @options.limit
