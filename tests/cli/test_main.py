@@ -146,7 +146,7 @@ def test_main_takes_the_words_of_the_command_line_by_itself(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["pneg", "show", "starter:demonstrations", "--dialogues", "0"])
     assert main() == 0
-    assert capsys.readouterr().out.startswith("20 dialogues, 0 with a persona\n")
+    assert capsys.readouterr().out.startswith("300 dialogues, 0 with a persona\n")
 
 
 def test_a_closed_standard_input_is_said(pneg: Run, monkeypatch: pytest.MonkeyPatch) -> None:

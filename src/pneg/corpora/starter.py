@@ -1,4 +1,4 @@
-"""The starter corpus, written for this project and shipped with it: 120 everyday dialogues."""
+"""The starter corpus, written for this project and shipped with it: 400 everyday dialogues."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ SPLITS = {"demonstrations": "starter_demonstrations.jsonl", "test": "starter_tes
 
 
 def file(split: str) -> Path:
-    """The file of a split: `demonstrations` (20 dialogues, an example set) or `test` (100).
+    """The file of a split: `demonstrations` (300 dialogues, an example set) or `test` (100).
 
     Each dialogue has 3 positives and 5 adversarial responses in `negatives["human"]`; those of the test also have
     5 responses of other dialogues in `negatives["random"]`.
