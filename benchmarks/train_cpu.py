@@ -19,7 +19,7 @@ from pneg.selector.model import SLACK, Selector
 from pneg.selector.packing import Architecture, Packer
 from pneg.selector.ranking import turns_read
 from pneg.selector.recipe import Recipe, Step
-from pneg.selector.steps import OF_A_GROUP, Texts
+from pneg.selector.steps import Texts
 from pneg.selector.training import train
 
 BACKBONE = "minilm-l6"
@@ -180,7 +180,7 @@ def _tokens(chosen: list[Dialogue]) -> tuple[tuple[float, float], tuple[int, int
         packer = Packer(selector.pairs, architecture)
         each = int(packer.sizes(context, response).sum())
         totals.append(each + int(packer.context_size(texts.contexts.lengths).sum()))
-    step = RECIPE.batch * OF_A_GROUP
+    step = RECIPE.batch * drawn.composition.size
     blocks = [
         Packer(selector.pairs, "cross", SLACK).pack(texts.contexts, texts.responses, numbers[start : start + step])
         for start in range(0, len(numbers), step)

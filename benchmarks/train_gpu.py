@@ -23,7 +23,7 @@ from pneg.selector.candidates import EACH, RANDOM, Candidates
 from pneg.selector.model import Selector
 from pneg.selector.packing import Packer
 from pneg.selector.recipe import Recipe, Step
-from pneg.selector.steps import OF_A_GROUP, Texts
+from pneg.selector.steps import Texts
 from pneg.selector.training import train
 
 RECIPE = Recipe(adversarial=(RANDOM,), held_out=0.0)
@@ -93,7 +93,7 @@ def _tokens(selector: Selector, chosen: list[Dialogue]) -> tuple[float, float]:
     """Real tokens of a context with its candidates, read in pairs and shared."""
     drawn = Candidates.of(chosen, (RANDOM,), RECIPE.history)
     texts = Texts.of(drawn, selector)
-    numbers = _numbers(drawn, range(len(texts.contexts)))
+    numbers = _numbers(drawn, range(len(texts.contexts))).reshape(-1, drawn.composition.size, 2)
     cross, shared = (
         Texts(Packer(selector.pairs, architecture), texts.contexts, texts.responses).sizes(numbers).mean()
         for architecture in ("cross", "shared")
@@ -143,7 +143,7 @@ def _plain(chosen: list[Dialogue], backbone: str, device: str) -> Round:
             contexts, responses, truncation=True, max_length=RECIPE.max_length, padding=True, return_tensors="pt"
         ).to(device)
         with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
-            scores = model(**inputs).logits.view(len(step), OF_A_GROUP)
+            scores = model(**inputs).logits.view(len(step), drawn.composition.size)
         loss = torch.nn.functional.cross_entropy(scores.float(), torch.zeros(len(step), dtype=torch.long).to(device))
         optimiser.zero_grad()
         loss.backward()

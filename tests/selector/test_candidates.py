@@ -139,3 +139,53 @@ def test_what_is_drawn_at_random_repeats_no_other_negative() -> None:
     for epoch in range(40):
         assert len(set(texts(candidates, 0, epoch=epoch))) == 11
         assert len(set(texts(own, 0, epoch=epoch))) == 11
+
+
+RICH = dialogue(99, human=tuple(f"h{m}" for m in range(5)), bm25=tuple(f"b{m}" for m in range(5)))
+
+
+def test_counts_by_source_take_the_place_of_five_and_five() -> None:
+    counts = {"random": 3, "bm25": 4, "human": 1}
+    candidates = Candidates.of([RICH, *PLAIN], ("prompted",), 4, counts=counts)
+    assert candidates.composition.size == 9
+    for epoch in range(20):
+        drawn = texts(candidates, 0, epoch=epoch)
+        assert Counter(text[0] for text in drawn[4:]) == {"b": 4, "h": 1}
+        assert all(text[0] in "pq" for text in drawn[:4])
+        assert len(set(drawn)) == 9
+    assert candidates.short == 5 * 30
+
+
+def test_what_a_source_lacks_is_filled_up_with_random_ones_and_counted() -> None:
+    candidates = Candidates.of([dialogue(99, bm25=("b1",)), *PLAIN[:20]], (), 4, counts={"bm25": 3})
+    drawn = texts(candidates, 0)
+    assert len(drawn) == len(set(drawn)) == 4
+    assert drawn[3] == "b1"
+    assert candidates.short == 2 + 3 * 20
+
+
+def test_a_source_with_a_count_must_be_in_the_data() -> None:
+    with pytest.raises(DataError, match=r"source 'same-dialogue'; there are: bm25, human"):
+        Candidates.of([RICH, *PLAIN], (), 4, counts={"same-dialogue": 2})
+
+
+def test_a_contrasted_response_meets_contexts_that_it_is_no_positive_of() -> None:
+    twins = [Dialogue(str(n), (f"c{n % 14}",), ("yes",) if n < 20 else (f"p{n}",)) for n in range(40)]
+    candidates = Candidates.of(twins, ("random",), 4)
+    response = candidates.responses.index("p21")
+    seen = set()
+    for epoch in range(30):
+        own, *others = candidates.contrasted(21, response, 0, epoch)
+        assert own == 21
+        assert len({candidates.groups[number].context for number in (own, *others)}) == 11
+        seen.update(others)
+    assert len(seen) > 20
+    assert candidates.contrasted(21, response, 0, 1) == candidates.contrasted(21, response, 0, 1)
+    yes = candidates.responses.index("yes")
+    assert all(number >= 20 for number in candidates.contrasted(0, yes, 0, 0)[1:])
+
+
+def test_too_few_contexts_to_contrast_with_are_an_error() -> None:
+    candidates = Candidates.of(PLAIN[:6], ("random",), 4)
+    with pytest.raises(DataError, match="only 5 other contexts"):
+        candidates.contrasted(0, candidates.groups[0].positives[0], 0, 0)

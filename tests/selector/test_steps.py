@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from pneg import Selector, corpora
 from pneg.selector.candidates import Candidates
@@ -27,8 +28,8 @@ def test_pieces_of_a_step_hold_each_group_once(architecture: str, backbones: dic
     for fewest in (1, 5):
         pieces = texts.pieces(steps[0], chosen, 0, fewest)
         assert len(pieces) >= fewest
-        assert sum(piece.contexts for piece in pieces) == 8
-        assert all(sorted(piece.packed.pairs.tolist()) == list(range(11 * piece.contexts)) for piece in pieces)
+        assert sum(piece.groups for piece in pieces) == 8
+        assert all(sorted(piece.packed.pairs.tolist()) == list(range(11 * piece.groups)) for piece in pieces)
         assert all(piece.weights is None for piece in pieces)
         assert max(len(piece.packed.input_ids) for piece in pieces) < 2 * 900
 
@@ -53,7 +54,34 @@ def test_the_size_of_a_group_is_that_of_its_batch(architecture: str, backbones: 
     texts = TrainingSet.of(Candidates.of(STARTER[:4], ("human",), 4), selector)
     numbers = np.array([(group, number) for group in range(4) for number in texts.candidates.draw(group, 0, 0)])
     alone = [len(texts.texts.pack(numbers[start : start + 11]).input_ids) for start in range(0, 44, 11)]
-    assert texts.texts.sizes(numbers).tolist() == alone
+    assert texts.texts.sizes(numbers.reshape(4, 11, 2)).tolist() == alone
+
+
+@pytest.mark.parametrize("architecture", ["cross", "shared"])
+def test_a_contrasted_response_competes_in_its_own_context_with_itself_in_others(
+    architecture: str, backbones: dict[str, Path]
+) -> None:
+    selector = Selector.create(str(backbones["bert"]), max_length=96, architecture=architecture, device="cpu")  # type: ignore[arg-type]
+    texts = TrainingSet.of(Candidates.of(STARTER[:20], ("human",), 4), selector)
+    groups = np.array([3, 0, 7, 11])
+    [plain] = texts.pieces(groups, Recipe(bucket_tokens=10**6), 0)
+    [piece] = texts.pieces(groups, Recipe(bucket_tokens=10**6, contrast=0.5, weights={"human": 0.5}), 0)
+    assert (plain.groups, piece.groups, piece.size) == (4, 6, 11)
+    assert piece.weights is not None
+    assert (piece.weights[:4] == 0.5).sum(1).tolist() == [5] * 4
+    assert (piece.weights[4:] == 1).all()
+    with torch.inference_mode():
+        scores = selector.scores(piece.packed).view(6, 11).numpy()
+        unchanged = selector.scores(plain.packed).view(4, 11).numpy()
+    assert scores[:4] == pytest.approx(unchanged, abs=1e-5)
+    drawn = texts.candidates
+    for group, found in zip((3, 0), scores[4:], strict=True):
+        response = drawn.draw(group, 0, 0)[0]
+        contexts = drawn.contrasted(group, response, 0, 0)
+        asked = [(drawn.groups[number].context, drawn.responses[response]) for number in contexts]
+        assert found == pytest.approx(selector.score(asked, whole=True), abs=1e-4)
+    sizes = texts.texts.sizes(np.array([[[number, response] for number in contexts]]))
+    assert sizes.tolist() == [len(texts.texts.pack(np.array([[number, response] for number in contexts])).input_ids)]
 
 
 def test_order_and_draws_depend_on_the_seed_and_the_epoch(backbones: dict[str, Path]) -> None:

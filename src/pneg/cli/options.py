@@ -46,6 +46,28 @@ class Names(click.ParamType):  # type: ignore[type-arg]
         return found
 
 
+class Counts(click.ParamType):  # type: ignore[type-arg]
+    """Names with a count each, with commas between them."""
+
+    name = "counts"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, int]:
+        """The counts by name, at least one, each a whole number above 0."""
+        if isinstance(value, dict):
+            return value
+        counts: dict[str, int] = {}
+        for part in filter(None, map(str.strip, value.split(","))):
+            name, _, count = (piece.strip() for piece in part.partition("="))
+            if not name or not count.isdecimal() or int(count) < 1:
+                self.fail(f"{part!r} is no count of a source; expected SOURCE=N, such as bm25=3.", param, ctx)
+            if name in counts:
+                self.fail(f"{name} is named twice in {value!r}.", param, ctx)
+            counts[name] = int(count)
+        if not counts:
+            self.fail(f"{value!r} names nothing.", param, ctx)
+        return counts
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 LARGEST = (1 << 63) - 1
 """What torch, SQLite and a place in a list can hold."""

@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     help="Where the five adversarial negatives come from; random takes five more random ones.",
 )
 @click.option(
+    "--negatives",
+    type=options.Counts(),
+    metavar="SOURCE=N[,SOURCE=N]",
+    help="Negatives of each source that a context has, as in random=5,bm25=3, in place of --adversarial and five "
+    "random ones.",
+)
+@click.option(
     "--backbone", default="minilm-l6", show_default=True, metavar="NAME", help="An encoder: name or folder."
 )
 @click.option(
@@ -44,6 +51,13 @@ if TYPE_CHECKING:
     default="cross",
     show_default=True,
     help="cross reads each pair for itself; shared a context once for all its candidates, some three times faster.",
+)
+@click.option(
+    "--contrast",
+    type=options.Number(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Let the positive of this share of the contexts compete in its own context with itself in others, too.",
 )
 @click.option("--smoothing", type=options.Number(0, 1), default=0.0, show_default=True, help="Of the labels.")
 @click.option(
@@ -76,6 +90,7 @@ if TYPE_CHECKING:
 def train(
     file: str,
     adversarial: tuple[str, ...],
+    negatives: dict[str, int] | None,
     validation: str | None,
     weights: tuple[str, ...],
     push: str | None,
@@ -102,7 +117,7 @@ def train(
     if push:
         hub.check(push)
     _refuse_shared_pipes([file, *([validation] if validation else [])])
-    chosen = Recipe(adversarial=adversarial, weights=dict(map(_weight, weights)), **recipe)
+    chosen = Recipe(adversarial=adversarial, negatives=negatives or {}, weights=dict(map(_weight, weights)), **recipe)
     dialogues = options.Input(file, limit, options.aside_of(skip_bad, out))
     try:
         with Bar() as bar, Log(log) as lines:

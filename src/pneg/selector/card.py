@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pneg.selector.candidates import Composition
 from pneg.selector.settings import Settings
 
 KINDS = {
@@ -24,7 +25,7 @@ def model_card(about: Mapping[str, Any]) -> str:
         about: as `Selector.about` after training.
     """
     recipe = about["recipe"]
-    sources = ", ".join(recipe["adversarial"])
+    negatives, size = _negatives(recipe)
     losses = ", ".join(f"{loss:.4f}" for loss in about["validation_losses"]) or "not measured"
     base, rate = recipe["backbone"], recipe["learning_rate"]
     kind, reads = KINDS[recipe["architecture"]]
@@ -41,9 +42,9 @@ Scores how well a response fits a dialogue context: {kind} with one output, high
 
 | | |
 |---|---|
-| trained on | {about["contexts"]} contexts, 1 positive, 5 random and 5 adversarial negatives each |
-| adversarial negatives | {sources} ({short} missing, random ones in their place) |
-| objective | softmax cross-entropy over the 11 candidates{_target(recipe)} |
+| trained on | {about["contexts"]} contexts, 1 positive and {size - 1} negatives each |
+| negatives | {negatives} ({short} missing, random ones in their place) |
+| objective | softmax cross-entropy over the {size} candidates{_target(recipe)} |
 | optimiser | Adam, {rate:g}, warm-up {recipe["warmup"]:g}, linear decay, {recipe["batch"]} contexts a step |
 | epochs | {recipe["epochs"]}, weights of epoch {about["best_epoch"]} kept |
 | validation losses | {losses} ({about["validation_contexts"]} contexts) |
@@ -64,8 +65,20 @@ context hidden (`pneg evaluate` prints them) before you believe a figure.
 """
 
 
+def _negatives(recipe: Mapping[str, Any]) -> tuple[str, int]:
+    """What the negatives of a context are, in words, and how many candidates it has."""
+    composition = Composition.of(recipe["adversarial"], recipe.get("negatives", {}))
+    shares = [f"{share.count} {' or '.join(share.sources)}" for share in composition.shares]
+    random = [f"{composition.random} random"] if composition.random else []
+    return ", ".join(random + shares), composition.size
+
+
 def _target(recipe: Mapping[str, Any]) -> str:
     told = []
+    if contrast := recipe.get("contrast"):
+        told.append(
+            f"the positive of {contrast:.0%} of the contexts also competes in its own context with itself in others"
+        )
     if recipe["teacher"]:
         told.append("the target is another selector's scores")
     if recipe["smoothing"]:

@@ -19,6 +19,8 @@ class Recipe:
 
     Attributes:
         adversarial: sources of the adversarial negatives; `random` stands for five more random ones.
+        negatives: how many negatives of each source a context has, in place of the paper's five random and five
+            adversarial ones; empty for these.
         backbone: a hub name, a folder, or a name in `pneg.models.MIRRORED`.
         architecture: `cross` reads each pair for itself, `shared` a context once for all its candidates.
         seed: of the head, the order and the draws.
@@ -29,6 +31,8 @@ class Recipe:
         max_length: tokens of a pair.
         history: turns of a context that are read.
         held_out: share of the contexts kept for the validation loss where no validation set is given.
+        contrast: contexts, as a share of all, whose positive also competes in its own context with itself in others;
+            what a response alone tells is of no use there.
         smoothing: share of the target that is spread over all candidates.
         weights: how much a negative of a source counts, where that is not 1.
         teacher: the folder of a selector whose scores are the target; empty for the positive alone.
@@ -37,6 +41,7 @@ class Recipe:
     """
 
     adversarial: tuple[str, ...] = ("prompted",)
+    negatives: Mapping[str, int] = field(default_factory=dict)
     backbone: str = "minilm-l6"
     architecture: Architecture = "cross"
     seed: int = 0
@@ -47,6 +52,7 @@ class Recipe:
     max_length: int = 128
     history: int = 4
     held_out: float = 0.05
+    contrast: float = 0.0
     smoothing: float = 0.0
     weights: Mapping[str, float] = field(default_factory=dict)
     teacher: str = ""
@@ -72,6 +78,11 @@ class Recipe:
         for name, share in (("warm-up", self.warmup), ("share held out", self.held_out)):
             if not 0 <= share < 1:
                 raise DataError(f"the {name} is {share:g}", "it must be from 0 to below 1")
+        for source, count in self.negatives.items():
+            if count < 1:
+                raise DataError(f"there are to be {count} negatives of {source}", "leave the source out, or take 1")
+        if not 0 <= self.contrast <= 1:
+            raise DataError(f"the share of contrasted contexts is {self.contrast:g}", "it must be from 0 to 1")
         if not 0 <= self.smoothing <= 1:
             raise DataError(f"the smoothing is {self.smoothing:g}", "it must be from 0 to 1")
         for source, weight in self.weights.items():

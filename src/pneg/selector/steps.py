@@ -8,14 +8,13 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pneg.selector.candidates import EACH, Candidates, weights_of
+from pneg.selector.candidates import Candidates, weights_of
 from pneg.selector.model import Selector
 from pneg.selector.packing import Numbers, Packed, Packer
 from pneg.selector.recipe import Recipe
 from pneg.selector.tokens import Ragged
 
 T = TypeVar("T")
-OF_A_GROUP = 1 + 2 * EACH
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +22,15 @@ class Piece:
     """Whole groups of a step that go through the model together.
 
     Attributes:
-        contexts: how many.
-        packed: their candidates.
-        weights: of the candidates, shape (contexts, candidates); None where all are 1.
-        taught: the same candidates as the teacher reads them.
+        groups: how many; each has one positive pair, the first.
+        size: pairs of a group.
+        packed: their pairs.
+        weights: of the pairs, shape (groups, size); None where all are 1.
+        taught: the same pairs as the teacher reads them.
     """
 
-    contexts: int
+    groups: int
+    size: int
     packed: Packed
     weights: npt.NDArray[np.float32] | None = None
     taught: Packed | None = None
@@ -54,11 +55,15 @@ class Texts:
         """Make a batch of pairs."""
         return self.packer.pack(self.contexts, self.responses, numbers)
 
-    def sizes(self, numbers: Numbers) -> Numbers:
-        """Tokens of each group, given its pairs, shape (groups,)."""
-        context, response = self.contexts.lengths[numbers[:, 0]], self.responses.lengths[numbers[:, 1]]
-        each = self.packer.sizes(context, response).reshape(-1, OF_A_GROUP).sum(1)
-        return np.asarray(each + self.packer.context_size(context[::OF_A_GROUP]))
+    def sizes(self, groups: Numbers) -> Numbers:
+        """Tokens of each group, given its pairs, shape (groups, size, 2); the result has the shape (groups,)."""
+        shown = groups[:, :, 0]
+        context, response = self.contexts.lengths[shown], self.responses.lengths[groups[:, :, 1]]
+        each = self.packer.sizes(context.ravel(), response.ravel()).reshape(shown.shape).sum(1)
+        again = np.zeros_like(shown, dtype=bool)
+        again[:, 1:] = shown[:, 1:] == shown[:, :-1]
+        once = self.packer.context_size(context.ravel()).reshape(shown.shape)
+        return np.asarray(each + np.where(again, 0, once).sum(1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +96,38 @@ class TrainingSet:
             fewest: so many pieces at least, for as many processes, if there are groups enough.
         """
         drawn = [self.candidates.draw(group, recipe.seed, epoch) for group in groups.tolist()]
-        numbers = np.stack([np.repeat(groups, OF_A_GROUP), np.concatenate(drawn)], axis=1)
-        sizes = self.texts.sizes(numbers)
-        count = max(min(fewest, len(groups)), -(-int(sizes.sum()) // recipe.bucket_tokens))
+        pairs = np.stack([np.repeat(groups[:, None], len(drawn[0]), axis=1), np.array(drawn)], axis=2)
+        weights = None
+        if recipe.weights:
+            of_groups = [self.candidates.groups[group] for group in groups]
+            rows = [weights_of(*each, recipe.weights) for each in zip(of_groups, drawn, strict=True)]
+            weights = np.array(rows, dtype=np.float32)
+        if contrasted := self._contrasted(pairs, recipe, epoch):
+            pairs = np.concatenate([pairs, np.array(contrasted)])
+            if weights is not None:
+                weights = np.concatenate([weights, np.ones((len(contrasted), weights.shape[1]), dtype=np.float32)])
+        sizes = self.texts.sizes(pairs)
+        count = max(min(fewest, len(pairs)), -(-int(sizes.sum()) // recipe.bucket_tokens))
         middles = np.cumsum(sizes) - sizes / 2
         piece = (middles * count / sizes.sum()).astype(int)
+        return [
+            self._piece(pairs[part], None if weights is None else weights[part])
+            for part in np.split(np.arange(len(pairs)), np.flatnonzero(np.diff(piece)) + 1)
+        ]
+
+    def _contrasted(self, pairs: Numbers, recipe: Recipe, epoch: int) -> list[Numbers]:
+        """Groups in which the positive of a context competes in its own context with itself in others."""
         found = []
-        for part in np.split(np.arange(len(groups)), np.flatnonzero(np.diff(piece)) + 1):
-            pairs = numbers.reshape(-1, OF_A_GROUP, 2)[part].reshape(-1, 2)
-            weights = None
-            if recipe.weights:
-                chosen = [(self.candidates.groups[groups[place]], drawn[place]) for place in part]
-                weights = np.array([weights_of(*each, recipe.weights) for each in chosen], dtype=np.float32)
-            taught = None if self.taught is None else self.taught.pack(pairs)
-            found.append(Piece(len(part), self.texts.pack(pairs), weights, taught))
+        for own, response in pairs[: round(recipe.contrast * len(pairs)), 0].tolist():
+            contexts = self.candidates.contrasted(own, response, recipe.seed, epoch)
+            found.append(np.stack([contexts, np.full(len(contexts), response)], axis=1))
         return found
+
+    def _piece(self, pairs: Numbers, weights: npt.NDArray[np.float32] | None) -> Piece:
+        groups, size, _ = pairs.shape
+        flat = pairs.reshape(-1, 2)
+        taught = None if self.taught is None else self.taught.pack(flat)
+        return Piece(groups, size, self.texts.pack(flat), weights, taught)
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,7 +27,7 @@ from pneg.selector.losses import group_softmax, positive_first, smoothed, soft_l
 from pneg.selector.model import Selector, computing
 from pneg.selector.processes import Processes, is_first
 from pneg.selector.recipe import Recipe, Step
-from pneg.selector.steps import OF_A_GROUP, Piece, TrainingSet, ahead
+from pneg.selector.steps import Piece, TrainingSet, ahead
 
 with needs("selector"):
     import torch
@@ -72,10 +72,10 @@ def train(
     folder = Path(folder)
     if is_first():
         checkpoint.check_folder(folder)
-    recipe.check({*recipe.adversarial, RANDOM})
+    recipe.check({*(recipe.negatives or recipe.adversarial), RANDOM})
     training, held_out = _split(list(dialogues), recipe, None if validation is None else list(validation))
     processes = Processes.join(device)
-    saved = checkpoint.Checkpoint(folder, Job("train", asdict(recipe), _digest([*training, *held_out])))
+    saved = checkpoint.Checkpoint(folder, Job("train", _settings(recipe), _digest([*training, *held_out])))
     with saved.held() if processes.first else nullcontext():
         selector = _train(training, held_out, recipe, saved, processes, report if processes.first else lambda _: None)
     processes.wait()
@@ -90,9 +90,9 @@ def _train(
     processes: Processes,
     report: Callable[[Step], None],
 ) -> Selector:
-    candidates = Candidates.of(training, recipe.adversarial, recipe.history)
+    candidates = _candidates(training, recipe)
     selector = _fresh(recipe, processes.device)
-    checks = Candidates.of(held_out, recipe.adversarial, recipe.history, others=training) if held_out else None
+    checks = _candidates(held_out, recipe, others=training) if held_out else None
     teacher = Selector.load(recipe.teacher, processes.device) if recipe.teacher else None
     if teacher is not None:  # one whose scores are no numbers is refused here, and not as a loss
         first = candidates.groups[:8]
@@ -114,6 +114,15 @@ def _train(
     if processes.first:
         saved.finish(lambda made: selector.save(made, model_card(selector.about)))
     return selector
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """What a checkpoint says of a recipe; it leaves out what version 0.1.0 did not know, where that is not used."""
+    return {name: value for name, value in asdict(recipe).items() if value or name not in ("negatives", "contrast")}
+
+
+def _candidates(dialogues: Sequence[Dialogue], recipe: Recipe, others: Sequence[Dialogue] = ()) -> Candidates:
+    return Candidates.of(dialogues, recipe.adversarial, recipe.history, others, recipe.negatives)
 
 
 def _fresh(recipe: Recipe, device: str) -> Selector:
@@ -263,7 +272,9 @@ class _Run:
                     raise KeyboardInterrupt
 
     def _pieces(self, of: TrainingSet, groups: npt.NDArray[np.int64], epoch: int) -> list[Piece]:
-        return of.pieces(groups, self.recipe, epoch, self.processes.count)
+        # what is compared between epochs and trainings is the choice among candidates, so contexts are not contrasted
+        recipe = replace(self.recipe, contrast=0.0) if epoch == VALIDATION else self.recipe
+        return of.pieces(groups, recipe, epoch, self.processes.count)
 
     def _mine(self, pieces: Sequence[Piece]) -> Iterator[tuple[int, Piece]]:
         """The pieces that this process works on, with their numbers."""
@@ -277,16 +288,16 @@ class _Run:
             waits for it.
         """
         self.selector.model.train()
-        contexts = sum(piece.contexts for piece in pieces)
+        groups = sum(piece.groups for piece in pieces)
         found = torch.zeros(3, device=self.selector.device)
         found[2] = float(stopping)
         for number, piece in self._mine(pieces):
             self._seed(number)
             with computing(self.selector.device, self.precision):
                 scores = self._scores(self.selector, piece)
-            loss = self._loss(scores, piece) * (piece.contexts / contexts)
+            loss = self._loss(scores, piece) * (piece.groups / groups)
             loss.backward()  # type: ignore[no-untyped-call]
-            spread = scores.detach().float().std(1).mean() * (piece.contexts / contexts)
+            spread = scores.detach().float().std(1).mean() * (piece.groups / groups)
             found[:2] += torch.stack([loss.detach(), spread])
         for parameter in self.parameters:
             if parameter.grad is None:
@@ -304,9 +315,9 @@ class _Run:
             torch.manual_seed(hash((self.recipe.seed, self.done, piece)))
 
     def _scores(self, selector: Selector, piece: Piece) -> torch.Tensor:
-        """Scores of a piece's candidates, shape (contexts, candidates)."""
+        """Scores of a piece's candidates, shape (groups, size)."""
         packed = piece.packed if selector is self.selector or piece.taught is None else piece.taught
-        return selector.scores(packed).view(piece.contexts, OF_A_GROUP)
+        return selector.scores(packed).view(piece.groups, piece.size)
 
     def _loss(self, scores: torch.Tensor, piece: Piece) -> torch.Tensor:
         targets = weights = None
@@ -397,7 +408,7 @@ class _Run:
         with torch.inference_mode(), computing(self.selector.device, self.precision):
             for pieces in ahead(self._pieces(self.validation, batch, VALIDATION) for batch in batches):
                 for _, piece in self._mine(pieces):
-                    total += group_softmax(self._scores(self.selector, piece)) * piece.contexts
+                    total += group_softmax(self._scores(self.selector, piece)) * piece.groups
         self.processes.add_up([total])
         loss = total.item() / len(groups)
         self.validation_losses.append(loss)
