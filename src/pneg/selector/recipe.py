@@ -41,7 +41,6 @@ class Recipe:
     """
 
     adversarial: tuple[str, ...] = ("prompted",)
-    negatives: Mapping[str, int] = field(default_factory=dict)
     backbone: str = "minilm-l6"
     architecture: Architecture = "cross"
     seed: int = 0
@@ -52,12 +51,13 @@ class Recipe:
     max_length: int = 128
     history: int = 4
     held_out: float = 0.05
-    contrast: float = 0.0
     smoothing: float = 0.0
     weights: Mapping[str, float] = field(default_factory=dict)
     teacher: str = ""
     precision: str = "auto"
     bucket_tokens: int = 8192
+    negatives: Mapping[str, int] = field(default_factory=dict)
+    contrast: float = 0.0
 
     def check(self, sources: set[str]) -> None:
         """Refuse what cannot be trained on data with negatives of these sources.
