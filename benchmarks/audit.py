@@ -1,6 +1,6 @@
-"""Seconds that the audit of a file takes, by part, without a selector: random and BM25 negatives, two processes' worth.
+"""Seconds that the audit of a file with random and BM25 negatives takes, without a selector, and two of its parts.
 
-The peer is the probe as one would write it with scikit-learn: features fitted anew for each fold, one process.
+The peer is the probe as one would write it with scikit-learn: features fitted anew for each fold, on all responses.
 """
 
 import time
