@@ -31,18 +31,21 @@ def starter() -> Audit:
 
 
 def test_the_starter_test_has_no_trap(starter: Audit) -> None:
-    human, random = starter.sources
-    assert (human.name, human.level) == ("human", "no shortcut")
-    assert (random.name, random.level) == ("random", "easy")
+    sources = {source.name: source for source in starter.sources}
+    human, dialogues = sources["human"], list(corpora.read("starter:test"))
+    assert human.level == "no shortcut"
+    assert sources["random"].level == "easy"
+    assert {source.level for source in starter.sources} <= {"no shortcut", "easy", "unsure", "too few"}
     assert human.diversity.copies == 0
-    assert human.contexts == 100
-    assert human.queries == 300
+    assert human.contexts == len(dialogues)
+    assert human.queries == sum(len(dialogue.positives) for dialogue in dialogues)
 
 
 def test_the_json_is_json_and_holds_the_figures(starter: Audit) -> None:
     found = json.loads(json.dumps(starter.as_json()))
-    assert found["dialogues"] == 100
-    human, source = found["sources"]["human"], starter.sources[0]
+    assert found["dialogues"] == starter.dialogues
+    [source] = [source for source in starter.sources if source.name == "human"]
+    human = found["sources"]["human"]
     assert source.style is not None
     assert human["style"]["r@1"] == source.style.figures.recall_at_1
     assert human["style"]["ci95"] == list(source.style.figures.interval)

@@ -95,9 +95,7 @@ def test_a_report_that_is_there_is_replaced_with_force_alone(pneg: Run, marked: 
 def test_false_negatives_need_scores(pneg: Run, marked: Path) -> None:
     ran = pneg("audit", marked, "--false-negatives", "suspects.jsonl")
     assert ran.status == 2
-    assert (
-        ran.says == "pneg: --false-negatives needs scores; give --selector DIR or --reference NAME, such as minilm-l6"
-    )
+    assert ran.says.startswith("pneg: --false-negatives needs scores; give --selector DIR or --reference NAME")
 
 
 def test_a_file_without_negatives_is_wrong_input(pneg: Run, tmp_path: Path) -> None:

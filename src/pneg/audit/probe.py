@@ -16,7 +16,7 @@ from pneg.audit.queries import NONE, Numbers, Queries, Values
 from pneg.audit.words import MARK, WORD
 from pneg.errors import needs
 
-MOST_FITTED = 20_000
+MOST_FITTED = 10_000
 """Responses that one model is fitted to; more move R@1 by less than a point and take much longer."""
 WORKERS = 2
 """Models fitted at a time; liblinear works outside the interpreter's lock."""
