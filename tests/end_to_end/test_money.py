@@ -104,6 +104,7 @@ def test_a_dry_run_says_what_is_left_of_a_stopped_job(run: Any, tmp_path: Path) 
         (["--price-in", "1"], "--price-in and --price-out go together"),
         (["--budget", "much"], "much is no sum of dollars"),
         (["--budget", "-1"], "-1 is no sum of dollars"),
+        (["--budget", "1e999999"], "1e999999 is no sum of dollars"),
     ],
 )
 def test_sums_that_make_no_sense_are_refused(run: Any, words: list[str], says: str) -> None:

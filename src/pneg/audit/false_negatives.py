@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import numpy as np
 from pneg.audit.queries import Queries
 from pneg.audit.reading import Score, Scored, contexts_read
 from pneg.files import replacing
-from pneg.selector.ranking import Pair
 
 HISTORY = 4
 """Turns of a context that an encoder reads: what selectors read by default."""
@@ -85,16 +85,10 @@ def similarity(encoder: str) -> Score:
         ModelError: when the encoder cannot be found or loaded.
         MissingExtra: without `sentence-transformers`.
     """
+    from pneg.audit.profile import Untrained
     from pneg.negatives.embeddings import Embeddings
 
-    embeddings = Embeddings(encoder)
-
-    def score(pairs: Sequence[Pair]) -> Any:
-        contexts = embeddings.of([" ".join(turns) for turns, _ in pairs])
-        responses = embeddings.of([response for _, response in pairs])
-        return np.einsum("pd,pd->p", contexts, responses)
-
-    return score
+    return partial(Untrained(Embeddings(encoder)).score, whole=True)
 
 
 def write(path: Path, every: Sequence[Suspect]) -> None:

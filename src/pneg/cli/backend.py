@@ -26,12 +26,14 @@ class _Dollars(click.ParamType):  # type: ignore[type-arg]
             found = Decimal(value)
         except InvalidOperation:
             found = Decimal(-1)
-        if not found.is_finite() or found < 0:
+        if not found.is_finite() or not 0 <= found <= MOST_DOLLARS:
             self.fail(f"{value} is no sum of dollars, such as 0.15", param, ctx)
         return found
 
 
 DOLLARS = _Dollars()
+MOST_DOLLARS = 10**9
+"""A greater sum is a slip, and would overflow where it is multiplied."""
 MOST = 64
 """Requests at a time to a server, at most."""
 MOST_IN_BATCH = 10_000

@@ -253,12 +253,15 @@ def _write(
     common: dict[str, Any],
     checked: Callable[[Iterable[Dialogue]], Iterable[Dialogue]] = lambda dialogues: dialogues,
 ) -> None:
+    from pneg.jobs import claim
     from pneg.negatives import add
 
     out: Path = common["out"]
     given = options.Input(source, common["limit"], options.aside_of(common["skip_bad"], out))
     added = add(negatives, checked(given), common["count"])
-    n = write(out, options.bar(added, common["limit"], "dialogue"))
+    settings = {"count": common["count"], "seed": common["seed"]}
+    with claim.output(out, claim.Job(f"negatives {negatives.name}", settings)):
+        n = write(out, options.bar(added, common["limit"], "dialogue"))
     found = {"out": str(out), "source": negatives.name, "dialogues": n, "counts": dict(negatives.counts)}
     found |= given.summary()
     options.report(found, f"{n} dialogues -> {out}\n{reasons(found['counts'])}", common["as_json"])

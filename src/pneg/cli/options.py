@@ -162,7 +162,7 @@ class Command(click.Command):
 FORCE = "pneg.force"
 FOLDERS = (".parts",)
 """Endings of what lies beside an output and is a folder."""
-BESIDE = (".bad", ".corpus.bad", ".pool.bad", ".unfinished", ".unfinished.lock", ".batches.jsonl", *FOLDERS)
+BESIDE = (".bad", ".corpus.bad", ".pool.bad", ".unfinished", ".lock", ".batches.jsonl", *FOLDERS)
 """Endings of what may lie beside an output of dialogues: bad lines, and what stopped jobs go on with.
 
 All belong to the output, whatever wrote it. Bad lines are replaced unasked: they are copied from an input, and a job
