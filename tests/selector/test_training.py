@@ -200,7 +200,7 @@ def test_smoothed_labels_take_the_place_of_labels_and_of_a_teachers() -> None:
     run.recipe, run.teacher = Recipe(smoothing=0.3), None
     run.selector, run.precision = SimpleNamespace(device=torch.device("cpu")), "float32"  # type: ignore[assignment]
     run._scores = lambda *_: teacher  # type: ignore[method-assign]
-    piece = Piece(1, packed=None)  # type: ignore[arg-type]
+    piece = Piece(1, 3, packed=None)  # type: ignore[arg-type]
     expected = group_softmax(scores, smoothed(positive_first(scores), 0.3)).item()
     assert run._loss(scores, piece).item() == pytest.approx(expected)
     run.teacher = "another"  # type: ignore[assignment]
@@ -254,7 +254,7 @@ def test_pieces_count_by_their_contexts() -> None:
     run.selector = SimpleNamespace(device=torch.device("cpu"), model=SimpleNamespace(train=lambda: None))  # type: ignore[assignment]
     run._scores = lambda _, piece: piece.packed  # type: ignore[method-assign]
     scores = torch.randn(4, 11, generator=torch.Generator().manual_seed(0)).mul(5).requires_grad_()
-    pieces = [Piece(len(part), part) for part in torch.split(scores, [1, 3])]  # type: ignore[arg-type]
+    pieces = [Piece(len(part), part.shape[1], part) for part in torch.split(scores, [1, 3])]  # type: ignore[arg-type]
     loss, spread, stopping = run._step(pieces, stopping=True).tolist()
     assert loss == pytest.approx(group_softmax(scores).item())
     assert spread == pytest.approx(scores.std(1).mean().item())
@@ -436,6 +436,7 @@ def test_what_was_seen_of_the_scores_before_a_stop_counts_after_it() -> None:
     part = SimpleNamespace(load_state_dict=lambda _: None)
     run = _Run.__new__(_Run)
     run.selector, run.optimiser, run.schedule = SimpleNamespace(model=part), part, part  # type: ignore[assignment]
+    run.steps = 10
     kept = dict.fromkeys(("model", "optimiser", "schedule", "best")) | {"done": 3, "validation_losses": [0.5]}
     run._restore({**kept, "spreads": [0.25], "collapsed": True})
     assert (run._spreads, run.collapsed) == ([0.25], True)

@@ -8,6 +8,10 @@ import click
 from pneg.cli import options
 from pneg.errors import DataError
 
+STARTER = "starter:demonstrations"
+OF_STARTER = 20
+"""Dialogues of the starter that ranges are taken from: those that the figures in `benchmarks/` were measured with."""
+
 
 @click.command(cls=options.Command)
 @click.argument("selector", type=options.Read(Path))
@@ -19,8 +23,8 @@ from pneg.errors import DataError
     "--ranges",
     type=options.Read(),
     metavar="FILE",
-    default="starter:demonstrations",
-    show_default=True,
+    default=STARTER,
+    show_default=f"the first {OF_STARTER} of {STARTER}",
     help="Dialogues like those to be ranked, for the ranges of the 8-bit numbers; not those of --test.",
 )
 @options.limit
@@ -41,7 +45,8 @@ def export(
 
     loaded = Selector.load(selector, device="cpu")
     dialogues = list(options.Input(test or "starter:test", limit))
-    asked = questions(options.Input(ranges, None) if int8 else (), loaded.history)
+    ranged = options.Input(ranges, OF_STARTER if ranges == STARTER else None)
+    asked = questions(ranged if int8 else (), loaded.history)
     examples = [(turns, text) for turns, texts in asked for text in texts]
     if int8 and not examples:
         raise DataError("no dialogue has two candidates", "8-bit ranges are taken from them", file=ranges)

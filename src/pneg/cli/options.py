@@ -31,6 +31,21 @@ class Number(click.FloatRange):
         return found
 
 
+LARGEST = (1 << 63) - 1
+"""What torch, SQLite and a place in a list can hold."""
+
+
+class Whole(click.IntRange):
+    """A whole number from a least one on, that fits into 64 bits."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        number: int = super().convert(value, param, ctx)
+        if number > LARGEST:
+            self.fail(f"{value} is too large; the largest is {LARGEST}.", param, ctx)
+        return number
+
+
 class Names(click.ParamType):  # type: ignore[type-arg]
     """Names with commas between them; each counts once."""
 
@@ -69,12 +84,8 @@ class Counts(click.ParamType):  # type: ignore[type-arg]
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-LARGEST = (1 << 63) - 1
-"""What torch, SQLite and a place in a list can hold."""
-seed = click.option(
-    "--seed", type=click.IntRange(0, LARGEST), default=0, show_default=True, help="Seed for every random choice."
-)
-limit = click.option("--limit", type=click.IntRange(1, LARGEST), help="Take only the first dialogues.")
+seed = click.option("--seed", type=Whole(0), default=0, show_default=True, help="Seed for every random choice.")
+limit = click.option("--limit", type=Whole(1), help="Take only the first dialogues.")
 count = click.option("--count", type=click.IntRange(1), default=5, show_default=True, help="Negatives a dialogue.")
 fitted_model = click.option(
     "--model",
