@@ -224,7 +224,7 @@ def test_what_is_not_said_is_the_recipes_default() -> None:
     said = {option.name: option.default for option in train.params if isinstance(option, click.Option)}
     recipe = {name: value for name, value in asdict(Recipe(adversarial=())).items() if value or value == 0.0}
     assert {name: said[name] for name in recipe if name in said} == {n: v for n, v in recipe.items() if n in said}
-    assert len(recipe.keys() & said.keys()) == 10
+    assert len(recipe.keys() & said.keys()) == 11
     assert said["adversarial"] == ",".join(Recipe().adversarial)
 
 
@@ -257,7 +257,11 @@ def test_a_training_that_was_stopped_before_its_first_step_says_so(
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (["evaluate", "SELECTOR", "starter:test", "--sets", "bm25"], 2, "'bm25'; there are: human, random"),
+        (
+            ["evaluate", "SELECTOR", "starter:test", "--sets", "bm25"],
+            2,
+            "'bm25'; there are: human, human-a",
+        ),
         (["evaluate", "nowhere", "starter:test"], 1, "nowhere holds no selector"),
         (["evaluate", "SELECTOR", "starter:test", "--sets", " , "], 2, "' , ' names nothing"),
         (["train", "starter:test", "--learning-rate", "nan", "-o", "NEW"], 2, "'nan' is not a finite number"),
@@ -267,7 +271,11 @@ def test_a_training_that_was_stopped_before_its_first_step_says_so(
         (["rank", "SELECTOR", "FILE", "-o", "NEW/out.jsonl"], 2, "make it first"),
         (["rank", "SELECTOR", "--context", "Hello."], 2, "go together"),
         (["train", "starter:test", "-o", "SELECTOR"], 2, "finished selector"),
-        (["train", "starter:test", "--adversarial", "tuned", "-o", "NEW"], 2, "'tuned'; there are: human, random"),
+        (
+            ["train", "starter:test", "--adversarial", "tuned", "-o", "NEW"],
+            2,
+            "'tuned'; there are: human, human-a",
+        ),
         (
             ["train", "starter:test", "--adversarial", "human", "--backbone", "./none", "-o", "NEW"],
             1,
@@ -428,7 +436,11 @@ def test_a_stream_is_answered_as_it_comes_and_up_to_a_bad_line(exported: Path) -
         (["export", "SELECTOR", "-o", "SELECTOR"], 2, "SELECTOR and --out are the same file"),
         (["export", "EXPORTED", "-o", "SELECTOR", "--force"], 2, "holds a selector that is no export"),
         (["export", "EXPORTED", "-o", "NEW"], 1, "holds an exported selector"),
-        (["calibrate", "SELECTOR", "starter:test", "--sets", "bm25"], 2, "'bm25'; there are: human, random"),
+        (
+            ["calibrate", "SELECTOR", "starter:test", "--sets", "bm25"],
+            2,
+            "'bm25'; there are: human, human-a",
+        ),
         (["rank", "SELECTOR", "nowhere.jsonl"], 2, "there is no such file"),
         (["rank", "SELECTOR", "-o", "NEW.jsonl"], 2, "--out is for the answers to a file"),
         (["rank", "SELECTOR", "FILE", "-o", "NEW.parquet"], 2, "unknown ending; expected .jsonl or .jsonl.gz"),
