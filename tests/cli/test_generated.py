@@ -7,6 +7,7 @@ import pytest
 from running import Run
 
 from pneg import Dialogue, corpora, read, write
+from pneg.corpora.starter import KINDS
 from pneg.dialogue import normalised
 
 pytest.importorskip("rake_nltk", reason="the sources need pneg[generated]")
@@ -143,6 +144,6 @@ def test_all_fits_and_writes_too_says_so_first_and_may_be_told_not_to(pneg: Run,
         "key-sem",
     )
     assert told not in ran.err
-    assert list(next(iter(read("two.jsonl"))).negatives) == ["human", "random"]
+    assert list(next(iter(read("two.jsonl"))).negatives) == ["human", "random", *KINDS]
     ran = pneg("negatives", "all", "starter:test", "-o", "three.jsonl", "--only", "random", "--without", "random")
     assert ran.status == 2 and "--without leaves no source" in ran.err

@@ -7,6 +7,7 @@ import pytest
 from running import Run
 
 from pneg import Dialogue, corpora, models, read, write
+from pneg.corpora.starter import KINDS
 from pneg.negatives import BM25, Context, Human, Random, SemiHard, add
 from pneg.negatives.embeddings import Embeddings
 
@@ -130,4 +131,4 @@ def test_all_that_was_stopped_does_only_what_is_left(
     ran = pneg(*words)
     assert ran.status == 0, ran.err
     assert "random: 8 dialogues, done before" in ran.err
-    assert list(next(iter(read("out.jsonl"))).negatives) == ["human", "random", "bm25"]
+    assert list(next(iter(read("out.jsonl"))).negatives) == ["human", "random", *KINDS, "bm25"]

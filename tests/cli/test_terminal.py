@@ -85,14 +85,14 @@ def test_a_server_s_message_is_shown(pneg: Run, tmp_path: Path) -> None:
 
 def test_dialogues_are_shown(pneg: Run, tmp_path: Path) -> None:
     text = HOSTILE.replace("\ud83d", "").replace("\x00", "")
-    write(tmp_path / "d.jsonl", [Dialogue(f"id {text}", (text, "b"), (text,), {f"source {text}": (f"no {text}",)})])
+    write(tmp_path / "d.jsonl", [Dialogue(f"id {text}", (text, "b"), (text,), {"human": (f"no {text}",)})])
     ran = pneg("show", tmp_path / "d.jsonl")
     assert (ran.status, ran.err) == (0, "")
     assert not COMMAND.search(ran.out)
     assert "\\u202eevil" in ran.out
     ran = pneg("show", tmp_path / "d.jsonl", "--json")
     assert not COMMAND.search(ran.out.rstrip("\n"))
-    assert f"negatives: source {text}" in json.loads(ran.out)["texts"]
+    assert "negatives: human" in json.loads(ran.out)["texts"]
 
 
 def test_words_of_the_command_line_are_shown(pneg: Run) -> None:
